@@ -1,0 +1,73 @@
+"""The corpora ``clinic:clinical`` and ``clinic:broad``: endless, reproducible streams of generated documents.
+
+`sae` finds `clinic_corpus` through the entry-point group ``sae.corpora``.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+from experiments.clinic.broad_text import broad_documents
+from experiments.clinic.document import Document
+from experiments.clinic.other_texts import documents as clinical_documents
+
+__all__ = ["CHUNK_DOCUMENTS", "broad_texts", "clinic_corpus", "clinical_texts", "document_chunk"]
+
+CHUNK_DOCUMENTS = 1000
+"""Documents are generated in chunks of this many, each with a seed of its own."""
+CHUNKS_PER_SEED = 1_000_000
+"""Chunk seeds of different corpus seeds do not meet before this many chunks."""
+SPLITS = ("train", "validation", "test")
+GENERATORS: dict[str, Callable[[int, int, str], list[Document]]] = {
+    "clinical": clinical_documents,
+    "broad": broad_documents,
+}
+
+
+def clinic_corpus(name: str, *, split: str = "train", seed: int = 0) -> Iterator[str]:
+    """An endless stream of the texts of ``clinic:NAME``.
+
+    Args:
+        name: ``clinical`` or ``broad``.
+        split: ``train``, ``validation`` or ``test``.
+        seed: The same seed gives the same stream.
+
+    Raises:
+        ValueError: If there is no such corpus or split.
+    """
+    _check(name, split)
+    return _texts(name, split, seed)
+
+
+def clinical_texts(split: str = "train", *, seed: int = 0) -> Iterator[str]:
+    """The stream ``clinic:clinical``."""
+    return clinic_corpus("clinical", split=split, seed=seed)
+
+
+def broad_texts(split: str = "train", *, seed: int = 0) -> Iterator[str]:
+    """The stream ``clinic:broad``."""
+    return clinic_corpus("broad", split=split, seed=seed)
+
+
+def document_chunk(name: str, chunk: int, *, split: str = "train", seed: int = 0) -> list[Document]:
+    """Documents number ``chunk * CHUNK_DOCUMENTS`` and following of a stream, with their ground truth.
+
+    Raises:
+        ValueError: If there is no such corpus or split.
+    """
+    _check(name, split)
+    return GENERATORS[name](CHUNK_DOCUMENTS, seed * CHUNKS_PER_SEED + chunk, split)
+
+
+def _check(name: str, split: str) -> None:
+    """Raise where `name` or `split` is not one of ours."""
+    if name not in GENERATORS:
+        raise ValueError(f"unknown clinic corpus {name!r}, expected one of {', '.join(GENERATORS)}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {split!r}")
+
+
+def _texts(name: str, split: str, seed: int) -> Iterator[str]:
+    """Chunk after chunk, without end."""
+    for chunk in count():
+        for document in document_chunk(name, chunk, split=split, seed=seed):
+            yield document.text
