@@ -34,7 +34,12 @@ SEXES = ("man", "woman")
 SETTINGS = ("clinic", "ward", "emergency department")
 RELATIVES = ("mother", "father", "sister", "brother")
 NEUTRAL_HISTORY = (
-    "smoking", "cataract surgery", "hearing loss", "flat feet", "tonsillectomy", "hernia repair",
+    "smoking",
+    "cataract surgery",
+    "hearing loss",
+    "flat feet",
+    "tonsillectomy",
+    "hernia repair",
 )
 
 P_RIVAL = 0.12
@@ -189,9 +194,7 @@ def _is_usable(rng: random.Random, diagnosis: str, present: list[str], denied: l
     return lead < MIN_MARGIN + 1 or rng.random() < P_CLEAR
 
 
-def sample_case(
-    rng: random.Random, *, combinations: str = "seen", diagnosis: str | None = None
-) -> Case:
+def sample_case(rng: random.Random, *, combinations: str = "seen", diagnosis: str | None = None) -> Case:
     """Draw a case whose findings decide its diagnosis.
 
     Args:

@@ -11,9 +11,24 @@ from itertools import combinations
 from experiments.clinic import knowledge_tables as tables
 
 __all__ = [
-    "DISEASES", "DRUG_CLASSES", "EXCEPTIONS", "FINDINGS", "MIN_MARGIN", "PARENT_CATEGORY", "WITHHELD_PAIRS",
-    "Disease", "Finding", "Measurement",
-    "contradictory", "decide", "margin", "rivals", "score", "scores", "treatment", "withheld",
+    "DISEASES",
+    "DRUG_CLASSES",
+    "EXCEPTIONS",
+    "FINDINGS",
+    "MIN_MARGIN",
+    "PARENT_CATEGORY",
+    "WITHHELD_PAIRS",
+    "Disease",
+    "Finding",
+    "Measurement",
+    "contradictory",
+    "decide",
+    "margin",
+    "rivals",
+    "score",
+    "scores",
+    "treatment",
+    "withheld",
 ]
 
 EXCEPTIONS = ("penicillin_allergy", "pregnancy", "renal_failure")
@@ -143,8 +158,7 @@ WITHHELD_PAIRS = {name: frozenset(disease.signature[-2:]) for name, disease in D
 """For each disease two of its findings that never occur together, as present, in a training case."""
 
 _DISEASES_WITH = {
-    finding: tuple(name for name, disease in DISEASES.items() if finding in disease.signature)
-    for finding in FINDINGS
+    finding: tuple(name for name, disease in DISEASES.items() if finding in disease.signature) for finding in FINDINGS
 }
 _WITHHELD = frozenset(WITHHELD_PAIRS.values())
 _OPPOSITES = tuple(frozenset(pair) for pair in _rows(tables.OPPOSITES))
@@ -201,7 +215,5 @@ def rivals(disease: str) -> tuple[str, ...]:
     """The diseases that share at least two findings with `disease`."""
     signature = set(DISEASES[disease].signature)
     return tuple(
-        name
-        for name, other in DISEASES.items()
-        if name != disease and len(signature & set(other.signature)) >= 2
+        name for name, other in DISEASES.items() if name != disease and len(signature & set(other.signature)) >= 2
     )

@@ -4,7 +4,13 @@ The medicine is simplified on purpose: five findings make a signature, one test 
 """
 
 __all__ = [
-    "CATEGORIES", "DISEASES", "DRUG_CLASSES", "FINDINGS", "MEASUREMENTS", "OPPOSITES", "SIGNATURES",
+    "CATEGORIES",
+    "DISEASES",
+    "DRUG_CLASSES",
+    "FINDINGS",
+    "MEASUREMENTS",
+    "OPPOSITES",
+    "SIGNATURES",
     "TREATMENTS",
 ]
 

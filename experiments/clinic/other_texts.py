@@ -14,7 +14,11 @@ from experiments.clinic.phrasing import MODIFIERS, phrases, sample_phrasing
 from experiments.clinic.vignettes import Piece, is_unique, vignette_document, with_article, write_vignette
 
 __all__ = [
-    "choice_document", "clinical_document", "documents", "glossary_document", "qa_document",
+    "choice_document",
+    "clinical_document",
+    "documents",
+    "glossary_document",
+    "qa_document",
     "reasoning_document",
 ]
 

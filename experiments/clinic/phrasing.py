@@ -12,8 +12,19 @@ from functools import cache
 from experiments.clinic.knowledge import FINDINGS
 
 __all__ = [
-    "DENIALS", "FAMILIES", "HISTORIES", "MEASUREMENTS", "MODIFIERS", "QUESTIONS", "SPLITS", "STYLES",
-    "SYNONYMS", "Phrasing", "phrases", "sample_phrasing", "split_of",
+    "DENIALS",
+    "FAMILIES",
+    "HISTORIES",
+    "MEASUREMENTS",
+    "MODIFIERS",
+    "QUESTIONS",
+    "SPLITS",
+    "STYLES",
+    "SYNONYMS",
+    "Phrasing",
+    "phrases",
+    "sample_phrasing",
+    "split_of",
 ]
 
 SPLITS = ("train", "validation", "test")

@@ -22,8 +22,17 @@ from experiments.clinic.phrasing import (
 )
 
 __all__ = [
-    "ContrastPrompt", "Piece", "TestCase", "ask", "is_unique", "join", "render", "vignette_case",
-    "vignette_document", "with_article", "write_vignette",
+    "ContrastPrompt",
+    "Piece",
+    "TestCase",
+    "ask",
+    "is_unique",
+    "join",
+    "render",
+    "vignette_case",
+    "vignette_document",
+    "with_article",
+    "write_vignette",
 ]
 
 Piece = tuple[str, str | None]
@@ -150,9 +159,7 @@ def _answer(case: Case, kind: str) -> tuple[str, str]:
     return answer, f"{prefix}:{answer}"
 
 
-def ask(
-    builder: DocumentBuilder, case: Case, phrasing: Phrasing, kind: str, *, revealed: bool = False
-) -> None:
+def ask(builder: DocumentBuilder, case: Case, phrasing: Phrasing, kind: str, *, revealed: bool = False) -> None:
     """Append a question about `case` and its answer."""
     answer, concept = _answer(case, kind)
     builder.add(QUESTIONS[kind][phrasing.questions[kind]])

@@ -101,9 +101,7 @@ def test_unseen_synonyms_occur_in_the_glossary_only(training):
 def test_the_glossary_names_every_phrase_of_every_finding():
     rng = random.Random(0)
     text = " ".join(glossary_document(rng).text for _ in range(3000))
-    forms = [
-        form for finding in FINDINGS.values() for form in (*finding.seen, *finding.unseen, finding.title)
-    ]
+    forms = [form for finding in FINDINGS.values() for form in (*finding.seen, *finding.unseen, finding.title)]
     assert [form for form in forms if form not in text] == []
 
 

@@ -168,12 +168,7 @@ def test_unknown_options_are_refused():
 
 def test_the_diagnosis_is_always_asked_and_rarely_given_away():
     rng = random.Random(0)
-    points = [
-        point
-        for _ in range(500)
-        for point in vignette_document(rng).answer_points
-        if point.kind == "diagnosis"
-    ]
+    points = [point for _ in range(500) for point in vignette_document(rng).answer_points if point.kind == "diagnosis"]
     assert len(points) == 500
     assert 0 < sum(point.revealed for point in points) < 100
 

@@ -1,0 +1,79 @@
+"""What circuits need of a dictionary, and the coordinate bases that stand beside SAEs for comparison."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sae.dictionary.autoencoder import SAE
+from sae.host.sites import Site
+
+__all__ = ["BASES", "CoordinateBasis", "Dictionary", "decoder_derivative", "decoder_rows_of", "encoder_rows_of"]
+
+BASES = ("features", "neurons", "residual")
+
+ENTRIES_PER_CHUNK = 1 << 14
+
+
+class CoordinateBasis:
+    """The coordinates of a site as signed features: no training, no error.
+
+    At an `mlp_neurons` site they are the hidden neurons of the MLP; elsewhere the coordinates of the stream.
+    """
+
+    def __init__(self, site: Site, width: int, device: torch.device | str = "cpu") -> None:
+        self.site = site
+        self.d_sae = width
+        self.b_dec = torch.zeros(width, device=device)
+
+    def pre_acts(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """The coordinates themselves."""
+        return x
+
+    def encode(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """The coordinates themselves."""
+        return x
+
+    def encode_features(
+        self, x: Float[Tensor, "*batch width"], feature_ids: Int[Tensor, " chosen"]
+    ) -> Float[Tensor, "*batch chosen"]:
+        """The chosen coordinates."""
+        return x[..., feature_ids]
+
+    def decode(self, feature_acts: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """The coordinates themselves."""
+        return feature_acts
+
+
+Dictionary = SAE | CoordinateBasis
+"""An affine decoder with an encoder: `x = decode(f) + error`."""
+
+
+def decoder_rows_of(dictionary: Dictionary, feature_ids: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen d_model"]:
+    """The directions that the chosen features write."""
+    if isinstance(dictionary, CoordinateBasis):
+        return torch.nn.functional.one_hot(feature_ids, dictionary.d_sae).to(dictionary.b_dec)
+    return dictionary.decoder_rows[feature_ids]
+
+
+def encoder_rows_of(dictionary: Dictionary, feature_ids: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen d_model"]:
+    """The directions that the chosen features read."""
+    if isinstance(dictionary, CoordinateBasis):
+        return decoder_rows_of(dictionary, feature_ids)
+    return dictionary.encoder_rows[feature_ids]
+
+
+def decoder_derivative(
+    dictionary: Dictionary,
+    gradient: Float[Tensor, "rows seq d_model"],
+    row: Int[Tensor, " entries"],
+    position: Int[Tensor, " entries"],
+    feature_id: Int[Tensor, " entries"],
+) -> Float[Tensor, " entries"]:
+    """<W_dec[feature], gradient> of each entry: the derivative by a feature, given the derivative by the stream."""
+    if isinstance(dictionary, CoordinateBasis):
+        return gradient[row, position, feature_id]
+    parts = [gradient.new_zeros(0)]
+    for chunk in torch.arange(len(row), device=row.device).split(ENTRIES_PER_CHUNK):
+        directions = dictionary.decoder_rows[feature_id[chunk]]
+        parts.append((directions * gradient[row[chunk], position[chunk]]).sum(dim=-1))
+    return torch.cat(parts)

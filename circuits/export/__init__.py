@@ -1,0 +1,1 @@
+"""A circuit written for other programs and for people."""

@@ -1,0 +1,78 @@
+"""The options of a discovery, checked once."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from circuits.baselines import BASELINES
+from circuits.dictionaries import BASES
+from circuits.node_effects import METHODS
+
+__all__ = ["DEFAULT_FAITHFULNESS", "DiscoverySettings"]
+
+DEFAULT_FAITHFULNESS = 0.8
+
+
+@dataclass(frozen=True)
+class DiscoverySettings:
+    """How a circuit is looked for. The same names as the options of `circuits discover`."""
+
+    method: str = "integrated_gradients"
+    """Rule for node effects."""
+    ig_steps: int = 5
+    """Points of the path; with several references each gets one point instead."""
+    baseline: str | None = None
+    """What nodes are set to; by default `contrast` where there is one, else `resample`."""
+    basis: str = "features"
+    """`features` of SAEs, or for comparison MLP `neurons` or coordinates of the `residual` stream."""
+    faithfulness: float | None = None
+    """Keep the fewest nodes that reach this share of the behaviour, 0 to 1; 0.8 unless another criterion is given."""
+    top_k: int | None = None
+    """Keep this many nodes."""
+    node_threshold: float | None = None
+    """Keep nodes with |effect| of at least this many units of the metric."""
+    edge_threshold: float | None = None
+    """Keep edges with |effect| above this; 1 % of the metric's gap by default."""
+    nodes_only: bool = False
+    """Skip the edges."""
+    seed: int = 0
+    """Seed of the choice of references, of the random null and of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        _check_choice("method", self.method, METHODS)
+        _check_choice("basis", self.basis, BASES)
+        if self.baseline is not None:
+            _check_choice("baseline", self.baseline, BASELINES)
+        criteria = [name for name in ("faithfulness", "top_k", "node_threshold") if getattr(self, name) is not None]
+        if len(criteria) > 1:
+            raise ValueError(f"{' and '.join(criteria)} were both given, expected one way to choose nodes; drop one")
+        _check_range("faithfulness", self.faithfulness, 0.0, 1.0)
+        _check_range("node_threshold", self.node_threshold, 0.0, math.inf)
+        _check_range("edge_threshold", self.edge_threshold, 0.0, math.inf)
+        for name in ("ig_steps", "top_k"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(f"{name} is {value}, expected a whole number of at least 1")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}, expected 0 or more")
+
+    @property
+    def wanted_faithfulness(self) -> float | None:
+        """The share to reach, or None where nodes are chosen otherwise."""
+        if self.top_k is not None or self.node_threshold is not None:
+            return None
+        return DEFAULT_FAITHFULNESS if self.faithfulness is None else self.faithfulness
+
+    def to_json(self) -> dict[str, Any]:
+        """All options by name."""
+        return asdict(self)
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} {value!r} is unknown, expected one of {', '.join(choices)}")
+
+
+def _check_range(name: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not (math.isfinite(value) and low <= value <= high):
+        raise ValueError(f"{name} is {value}, expected a finite number between {low:g} and {high:g}")

@@ -1,0 +1,1 @@
+"""Times of the toolkit on this machine; a correctness gate runs before any timing."""

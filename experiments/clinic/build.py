@@ -1,0 +1,139 @@
+"""Makes the bundle from nothing: host, SAEs, labels, references, record. A build that was cut short continues.
+
+1. `host`: tokenizer, broad stage, clinical stage (`host_training`).
+2. `saes`: one per site and text (`sae_building`).
+3. `labels`: names of features, chosen and scored on validation documents.
+4. `references`: prompts that a lone prompt is compared with.
+5. `bundle`: everything copied to its final directory with a manifest.
+6. `check`: the bars, measured on test cases (`check`).
+"""
+
+import json
+import logging
+import random
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from experiments.clinic.broad_text import broad_documents
+from experiments.clinic.check import CheckReport, check_bundle
+from experiments.clinic.host_config import HostTrainingConfig
+from experiments.clinic.host_training import train_host
+from experiments.clinic.labelled_text import LabelledText, label_documents, site_activations
+from experiments.clinic.labels import feature_labels
+from experiments.clinic.other_texts import documents
+from experiments.clinic.sae_building import BUNDLE_NAME, TEXTS, SAERecipe, train_bundle_saes
+from experiments.clinic.vignettes import vignette_case
+from sae.bundle import write_manifest
+from sae.command_line import Stopwatch, versions
+from sae.dictionary.autoencoder import SAE
+from sae.dictionary.labels import LABELS_FILE, save_labels
+from sae.host.host import HostModel
+from sae.progress import progress
+
+__all__ = ["build_bundle", "draw_references"]
+
+logger = logging.getLogger(__name__)
+
+N_REFERENCES = 2000
+N_LABEL_DOCUMENTS = 2400
+LABEL_SEED = 21
+LABEL_SOURCE = (
+    "concept with the best F1 on half of the validation documents, scored on the other half; mentions are scored once, "
+    "by their largest activation"
+)
+
+
+def build_bundle(
+    work_dir: Path,
+    output: Path,
+    *,
+    host_config: HostTrainingConfig | None = None,
+    recipe: SAERecipe | None = None,
+    workers: int = 2,
+    seed: int = 0,
+) -> CheckReport:
+    """Build the bundle in `work_dir` and copy it to `output`.
+
+    Args:
+        work_dir: Keeps what each stage made; finished stages are not done again.
+        output: The bundle's directory; replaced when all stages are done.
+        host_config: Settings of the host.
+        recipe: Settings of the SAEs.
+        workers: Processes that train SAEs side by side.
+        seed: Of everything.
+
+    Returns:
+        The bars, measured on the new bundle.
+    """
+    host_config, recipe = host_config or HostTrainingConfig(), recipe or SAERecipe(seed=seed)
+    watch = Stopwatch()
+    with watch.stage("host"):
+        train_host(work_dir, host_config, seed=seed)
+    host = HostModel.load(str(work_dir / "host"))
+    with watch.stage("saes"):
+        train_bundle_saes(work_dir, host, recipe, workers=workers)
+    with watch.stage("labels"):
+        _label_features(work_dir, host)
+    prompts = draw_references(seed)
+    with watch.stage("check"):
+        report = check_bundle(host, work_dir / "clinical", prompts)
+    record = {
+        "name": BUNDLE_NAME,
+        "seed": seed,
+        "host": asdict(host_config),
+        "host_training": json.loads((work_dir / "host_training.json").read_text("utf-8")),
+        "saes": {**asdict(recipe), "held_back": "labels and positions take no part in training an SAE"},
+        "seconds": watch.seconds,
+        "versions": versions(),
+        "check": report.to_json(),
+    }
+    _assemble(work_dir, output, prompts, record)
+    return report
+
+
+def draw_references(seed: int) -> list[str]:
+    """Validation vignettes up to their question, of many lengths."""
+    rng = random.Random(f"references {seed}")
+    return [vignette_case(rng, split="validation").prompt for _ in range(N_REFERENCES)]
+
+
+def _label_features(work_dir: Path, host: HostModel) -> None:
+    """Write `labels.json` beside each SAE that has none."""
+    directories = [path for text in TEXTS for path in sorted((work_dir / text).iterdir())]
+    missing = [path for path in directories if not (path / LABELS_FILE).is_file() and not path.name.startswith(".")]
+    if not missing:
+        return
+    mixed = [
+        *documents(N_LABEL_DOCUMENTS, LABEL_SEED, "validation"),
+        *broad_documents(N_LABEL_DOCUMENTS // 4, LABEL_SEED, "validation"),
+    ]
+    text = label_documents(host, mixed)
+    for directory in progress(missing, "labelling", unit="SAE"):
+        _label_one(directory, host, text)
+
+
+def _label_one(directory: Path, host: HostModel, text: LabelledText) -> None:
+    sae = SAE.load(directory)
+    assert sae.site is not None
+    activations = site_activations(host, text, [sae.site])[sae.site]
+    save_labels(directory, feature_labels(text, sae.encode(activations)), source=LABEL_SOURCE)
+
+
+def _assemble(work_dir: Path, output: Path, prompts: list[str], record: Mapping[str, Any]) -> None:
+    part = output.with_name(f".{output.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name in ("host", "host-broad", *TEXTS):
+        shutil.copytree(work_dir / name, part / name)
+    _write_json(part / "references.json", {"prompts": prompts})
+    _write_json(part / "build.json", record)
+    write_manifest(part)
+    shutil.rmtree(output, ignore_errors=True)
+    part.rename(output)
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,27 @@
+"""The check report for a terminal."""
+
+from rich.table import Table
+
+from experiments.clinic.check import CheckReport
+from experiments.clinic.measurement import Measurement
+
+__all__ = ["render_report"]
+
+
+def render_report(report: CheckReport) -> Table:
+    """One row per figure: value, interval, bar, null, verdict."""
+    verdict = "every bar is met" if not report.failed else f"{len(report.failed)} missed"
+    table = Table(title=f"Bundled clinical model: {verdict}", title_justify="left", header_style="bold")
+    for heading in ("figure", "n", "value", "95 % interval", "bar", "null", ""):
+        table.add_column(heading, justify="left" if heading in ("figure", "") else "right")
+    for measurement in report.measurements:
+        table.add_row(*_cells(measurement))
+    return table
+
+
+def _cells(m: Measurement) -> tuple[str, ...]:
+    interval = "" if m.low is None or m.high is None else f"{m.low:.3f} to {m.high:.3f}"
+    bar = "" if m.bar is None else f"{'<=' if m.at_most else '>='} {m.bar:g}"
+    null = "" if m.null is None else f"{m.null:.3f} ({m.null_name})"
+    verdict = "" if m.bar is None else ("ok" if m.passed else "MISSED")
+    return m.name, str(m.n), f"{m.value:.3f}", interval, bar, null, verdict

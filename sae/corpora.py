@@ -1,0 +1,160 @@
+"""Where texts come from: a corpus SPEC such as `clinic:clinical`, `notes.jsonl.gz` or `0.5*A+0.5*B`."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from sae.text_files import FILE_READERS, file_kind, read_text_file
+
+__all__ = ["CorpusPart", "mix", "parse_corpus", "read_corpus"]
+
+ENTRY_POINT_GROUP = "sae.corpora"
+WEIGHTED = re.compile(r"\s*([0-9.eE-]+)\s*\*(.+)")
+EXPECTED = (
+    f"expected NAME:PART of a registered corpus, hf:NAME, a file ending in {', '.join(FILE_READERS)}, "
+    "or several joined as 0.5*A+0.5*B"
+)
+
+
+@dataclass(frozen=True)
+class CorpusPart:
+    """One source of a corpus.
+
+    Attributes:
+        source: A file, or NAME:PART with NAME a registered corpus or `hf`.
+        weight: Share of the documents, relative to the other parts.
+        options: What stands behind the second colon, as in `hf:NAME:config=C,split=S,field=F`.
+    """
+
+    source: str
+    weight: float = 1.0
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def read_corpus(spec: str, *, seed: int = 0) -> Iterator[str]:
+    """The documents of a corpus, some of them without end.
+
+    Args:
+        spec: The SPEC as it is written on the command line.
+        seed: For corpora that are generated.
+
+    Raises:
+        ValueError: The SPEC cannot be read, or a source is missing or damaged.
+    """
+    parts = parse_corpus(spec)
+    streams = [_open(part, seed) for part in parts]
+    return mix(streams, [part.weight for part in parts])
+
+
+def parse_corpus(spec: str) -> list[CorpusPart]:
+    """The parts of a SPEC.
+
+    Raises:
+        ValueError: It is blank, or only some of its parts have weights, or a weight is not above 0.
+    """
+    if Path(spec).is_file():
+        return [CorpusPart(spec)]
+    pieces = [piece.strip() for piece in spec.split("+")]
+    if not all(pieces):
+        raise ValueError(f"corpus {spec!r} has an empty part; {EXPECTED}")
+    weighted = [WEIGHTED.fullmatch(piece) for piece in pieces]
+    if any(weighted) and not all(weighted):
+        raise ValueError(f"corpus {spec!r} has weights for some parts only, expected them for all or for none")
+    return [
+        _part(match[2], _weight(match[1], spec)) if match else _part(piece, 1.0)
+        for piece, match in zip(pieces, weighted, strict=True)
+    ]
+
+
+def mix(streams: Sequence[Iterator[str]], weights: Sequence[float]) -> Iterator[str]:
+    """Documents of several streams in fixed proportions; ends with the first stream that ends.
+
+    Each document comes from the stream that is furthest behind its share, the first of them when equal.
+    """
+    taken = [0] * len(streams)
+    while True:
+        behind = min(range(len(streams)), key=lambda index: (taken[index] + 1) / weights[index])
+        try:
+            document = next(streams[behind])
+        except StopIteration:
+            return
+        taken[behind] += 1
+        yield document
+
+
+def _weight(text: str, spec: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < float("inf"):
+        raise ValueError(f"corpus {spec!r} has the weight {text!r}, expected a number above 0")
+    return weight
+
+
+def _part(text: str, weight: float) -> CorpusPart:
+    text = text.strip()
+    if file_kind(text) is not None:
+        return CorpusPart(text, weight)
+    name, _, rest = text.partition(":")
+    part, _, options = rest.partition(":")
+    if not part:
+        raise ValueError(f"cannot read corpus {text!r}; {EXPECTED}")
+    return CorpusPart(f"{name}:{part}", weight, _options(options, text))
+
+
+def _options(text: str, spec: str) -> dict[str, str]:
+    pairs = [option.partition("=") for option in text.split(",") if option]
+    if not all(key and value for key, _, value in pairs):
+        raise ValueError(f"corpus {spec!r} has options {text!r}, expected NAME=VALUE,NAME=VALUE")
+    return {key: value for key, _, value in pairs}
+
+
+def _open(part: CorpusPart, seed: int) -> Iterator[str]:
+    if file_kind(part.source) is not None:
+        return read_text_file(Path(part.source).expanduser())
+    name, _, inner = part.source.partition(":")
+    if name == "hf":
+        return _hugging_face(inner, **part.options)
+    return _registered(name, inner, part.options, seed)
+
+
+def _registered(name: str, inner: str, options: dict[str, str], seed: int) -> Iterator[str]:
+    """A corpus that another package registered: called as `source(PART, seed=..., **options)`."""
+    known = {entry_point.name: entry_point for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
+    if name not in known:
+        names = ", ".join(sorted(known)) or "none; is the project installed?"
+        raise ValueError(f"there is no corpus {name!r} (registered: {names}); {EXPECTED}")
+    source: Callable[..., Any] = known[name].load()
+    try:
+        return iter(source(inner, seed=seed, **options))
+    except TypeError as error:
+        raise ValueError(f"corpus {name}:{inner} does not take the options {options}: {error}") from error
+
+
+def _hugging_face(name: str, **options: str) -> Iterator[str]:
+    """A dataset of the Hugging Face hub, streamed."""
+    unknown = sorted(set(options) - {"config", "split", "field"})
+    if unknown:
+        raise ValueError(f"corpus hf:{name} has unknown options {unknown}, expected config, split or field")
+    try:
+        import datasets
+    except ImportError:
+        raise ValueError("hf: corpora need the datasets package; pip install datasets") from None
+    split, text_field = options.get("split", "train"), options.get("field", "text")
+    try:
+        rows = datasets.load_dataset(name, options.get("config"), split=split, streaming=True)
+    except Exception as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"cannot open the Hugging Face dataset {name!r}, split {split!r}: {reason}") from error
+    return _fields(rows, name, text_field)
+
+
+def _fields(rows: Any, name: str, text_field: str) -> Iterator[str]:
+    for row in rows:
+        if text_field not in row:
+            raise ValueError(f"hf:{name} has no field {text_field!r}, expected one of {sorted(row)}; give field=F")
+        yield row[text_field]

@@ -1,0 +1,1 @@
+"""What a sparse autoencoder is, in memory and on disk."""

@@ -1,0 +1,258 @@
+"""A sparse autoencoder with JumpReLU activations: encode, decode, save, load. No training state."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from sae.dictionary.feature_acts import FeatureActs
+from sae.dictionary.formats import StoredSAE, read_saelens, write_saelens
+from sae.host.sites import Site
+
+__all__ = ["SAE"]
+
+MAX_DENSE_BYTES = 64 * 2**20
+
+
+class SAE:
+    r"""A sparse autoencoder at one site of a host model.
+
+        pi = x @ W_enc + b_enc
+        f  = relu(pi) * (pi > threshold)                     JumpReLU, Rajamanoharan et al. 2024, eq. 3
+        x_hat = f @ W_dec + b_dec
+
+    `b_dec` is not subtracted from the input. Both weight matrices are stored with one row per feature,
+    because every sparse operation reads whole features; `W_enc` is a transposed view. All arithmetic is in
+    float32.
+
+    Args:
+        encoder_rows: Row i is the direction that feature i reads.
+        b_enc: Encoder bias.
+        decoder_rows: Row i is the direction that feature i writes.
+        b_dec: Decoder bias, added to every reconstruction.
+        threshold: A feature is active where its pre-activation exceeds this; not negative.
+        site: Where in the host the dictionary belongs, if known.
+        metadata: Free-form record, written with the weights; values must be JSON.
+        path: Directory that the SAE was read from, if any.
+
+    Raises:
+        ValueError: The shapes do not fit together, or a threshold is negative or not finite.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder_rows: Float[Tensor, "d_sae d_model"],
+        b_enc: Float[Tensor, " d_sae"],
+        decoder_rows: Float[Tensor, "d_sae d_model"],
+        b_dec: Float[Tensor, " d_model"],
+        threshold: Float[Tensor, " d_sae"],
+        site: Site | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        path: Path | None = None,
+    ) -> None:
+        self.encoder_rows = encoder_rows.float().contiguous()
+        self.b_enc = b_enc.float()
+        self.decoder_rows = decoder_rows.float().contiguous()
+        self.b_dec = b_dec.float()
+        self.threshold = threshold.float()
+        self.site = site
+        self.metadata = dict(metadata or {})
+        self.path = path
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        d_sae, d_model = self.encoder_rows.shape
+        expected = {
+            "b_enc": (d_sae,),
+            "decoder_rows": (d_sae, d_model),
+            "b_dec": (d_model,),
+            "threshold": (d_sae,),
+        }
+        for name, shape in expected.items():
+            found = tuple(getattr(self, name).shape)
+            if found != shape:
+                raise ValueError(f"{name} has shape {found}, expected {shape} to fit the encoder's {d_sae} x {d_model}")
+        if not bool(((self.threshold >= 0) & self.threshold.isfinite()).all()):
+            raise ValueError("threshold has negative or non-finite entries, expected every entry >= 0")
+
+    def __repr__(self) -> str:
+        return f"SAE(site={self.site}, d_model={self.d_model}, d_sae={self.d_sae})"
+
+    @property
+    def d_model(self) -> int:
+        """Width of the activations that it reads and writes."""
+        return self.encoder_rows.shape[1]
+
+    @property
+    def d_sae(self) -> int:
+        """Number of features."""
+        return self.encoder_rows.shape[0]
+
+    @property
+    def W_enc(self) -> Float[Tensor, "d_model d_sae"]:  # noqa: N802 - the field's name
+        """Encoder weights, a view."""
+        return self.encoder_rows.T
+
+    @property
+    def W_dec(self) -> Float[Tensor, "d_sae d_model"]:  # noqa: N802 - the field's name
+        """Decoder weights, a view."""
+        return self.decoder_rows
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return self.encoder_rows.device
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The five tensors under the field's names and shapes."""
+        return {
+            "W_enc": self.W_enc,
+            "b_enc": self.b_enc,
+            "W_dec": self.W_dec,
+            "b_dec": self.b_dec,
+            "threshold": self.threshold,
+        }
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 over shapes and float32 values of the five tensors: equal hashes, equal dictionaries."""
+        digest = hashlib.sha256()
+        for name, tensor in self.tensors().items():
+            digest.update(f"{name}{tuple(tensor.shape)}".encode())
+            # feature-major bytes: no transposed copy of a large encoder
+            stored = self.encoder_rows if name == "W_enc" else tensor
+            digest.update(stored.detach().cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def pre_acts(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_sae"]:
+        """Pre-activations `x @ W_enc + b_enc`."""
+        self._check_width(x)
+        return functional.linear(x.float(), self.encoder_rows, self.b_enc)
+
+    def encode(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_sae"]:
+        """Feature activations, dense.
+
+        Args:
+            x: Activations of the host at the SAE's site, in the host's own units.
+
+        Raises:
+            ValueError: `x` is of another width than the dictionary.
+        """
+        return _jump_relu(self.pre_acts(x), self.threshold)
+
+    @torch.no_grad()
+    def encode_sparse(self, x: Float[Tensor, "tokens d_model"]) -> FeatureActs:
+        """Feature activations, sparse and without gradient; at most 64 MB of dense activations at a time."""
+        chunk_tokens = max(1, MAX_DENSE_BYTES // (4 * self.d_sae))
+        return FeatureActs.concatenate([FeatureActs.from_dense(self.encode(rows)) for rows in x.split(chunk_tokens)])
+
+    def encode_features(
+        self, x: Float[Tensor, "*batch d_model"], feature_ids: Int[Tensor, " chosen"]
+    ) -> Float[Tensor, "*batch chosen"]:
+        """Activations of the chosen features only, at the cost of those features only."""
+        self._check_width(x)
+        pre_acts = functional.linear(x.float(), self.encoder_rows[feature_ids], self.b_enc[feature_ids])
+        return _jump_relu(pre_acts, self.threshold[feature_ids])
+
+    def decode(self, feature_acts: Float[Tensor, "*batch d_sae"]) -> Float[Tensor, "*batch d_model"]:
+        """The reconstruction `feature_acts @ W_dec + b_dec`."""
+        return feature_acts.float() @ self.decoder_rows + self.b_dec
+
+    def decode_sparse(self, feature_acts: FeatureActs) -> Float[Tensor, "tokens d_model"]:
+        """The reconstruction from sparse activations; tokens without an active feature give `b_dec`."""
+        weighted_rows = functional.embedding_bag(
+            feature_acts.feature_ids,
+            self.decoder_rows,
+            feature_acts.token_offsets,
+            mode="sum",
+            per_sample_weights=feature_acts.values.float(),
+            include_last_offset=True,
+        )
+        return weighted_rows + self.b_dec
+
+    def _check_width(self, x: Tensor) -> None:
+        if x.shape[-1] != self.d_model:
+            raise ValueError(
+                f"the activations have d_model {x.shape[-1]} but the SAE at {self.site} has d_model "
+                f"{self.d_model}; use the host that the SAE was trained on"
+            )
+
+    def to(self, device: torch.device | str) -> "SAE":
+        """The same dictionary on another device."""
+        return self._with_tensors({name: tensor.to(device) for name, tensor in self.tensors().items()})
+
+    def rounded(self, dtype: torch.dtype = torch.bfloat16) -> "SAE":
+        """The dictionary that `save` writes: both weight matrices rounded, biases and threshold kept."""
+        tensors = self.tensors()
+        return self._with_tensors(tensors | {name: tensors[name].to(dtype).float() for name in ("W_enc", "W_dec")})
+
+    def with_threshold(self, threshold: Float[Tensor, " d_sae"]) -> "SAE":
+        """The same dictionary with other thresholds."""
+        return self._with_tensors(self.tensors() | {"threshold": threshold})
+
+    def with_metadata(self, metadata: Mapping[str, Any]) -> "SAE":
+        """The same dictionary with another record."""
+        return _from_tensors(self.tensors(), site=self.site, metadata=metadata, path=self.path)
+
+    def _with_tensors(self, tensors: Mapping[str, Tensor]) -> "SAE":
+        return _from_tensors(tensors, site=self.site, metadata=self.metadata, path=self.path)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> "SAE":
+        """Read an SAELens directory.
+
+        Args:
+            path: Directory with `cfg.json` and `sae_weights.safetensors`.
+            device: Where to put the weights.
+
+        Returns:
+            The dictionary with its weights in float32, whatever the precision on disk.
+
+        Raises:
+            ValueError: The directory is no SAE, is damaged, or is of a kind that cannot be read as JumpReLU.
+        """
+        return cls.from_stored(read_saelens(Path(path), device=device), path=Path(path))
+
+    @classmethod
+    def from_stored(cls, stored: StoredSAE, *, path: Path | None = None) -> "SAE":
+        """The dictionary that was read from a file or a release."""
+        return _from_tensors(stored.tensors, site=stored.site, metadata=stored.metadata, path=path)
+
+    def save(self, path: str | Path, *, weight_dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write an SAELens directory, from which sae-lens and `SAE.load` read the same numbers.
+
+        Args:
+            path: Directory to write; made if missing.
+            weight_dtype: Precision of the two weight matrices on disk, bfloat16 or float32.
+                Biases and threshold are always float32.
+        """
+        write_saelens(Path(path), self.tensors(), site=self.site, metadata=self.metadata, weight_dtype=weight_dtype)
+
+
+def _jump_relu(
+    pre_acts: Float[Tensor, "*batch features"], threshold: Float[Tensor, " features"]
+) -> Float[Tensor, "*batch features"]:
+    return pre_acts.relu() * (pre_acts > threshold)
+
+
+def _from_tensors(
+    tensors: Mapping[str, Tensor], *, site: Site | None, metadata: Mapping[str, Any], path: Path | None
+) -> SAE:
+    """An SAE from its tensors under the field's names and shapes."""
+    return SAE(
+        encoder_rows=tensors["W_enc"].T,
+        b_enc=tensors["b_enc"],
+        decoder_rows=tensors["W_dec"],
+        b_dec=tensors["b_dec"],
+        threshold=tensors["threshold"],
+        site=site,
+        metadata=metadata,
+        path=path,
+    )

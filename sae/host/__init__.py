@@ -1,0 +1,1 @@
+"""The language model that dictionaries are spliced into."""

@@ -1,0 +1,131 @@
+"""A language model with its tokenizer: loading it, and turning text into batches for it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from sae.host.loading import load_model, load_tokenizer, locate_model, resolve_device, resolve_dtype
+from sae.host.prompts import prompt_ids
+from sae.host.sites import NEURONS, Site, all_sites, family_of, neuron_sites
+from sae.host.token_batch import TokenBatch
+
+__all__ = ["LanguageModel"]
+
+Loaded = TypeVar("Loaded", bound="LanguageModel")
+
+
+class LanguageModel:
+    """A causal language model, frozen, and its tokenizer.
+
+    Args:
+        model: A transformers causal language model of a supported family.
+        tokenizer: Its tokenizer.
+        name: What the user calls it.
+        path: Its directory, if it has one.
+
+    Attributes:
+        family: Module paths of the model's family.
+        sites: All sites of width d_model, in forward order.
+        all_sites: These and the MLP neurons.
+        context_length: Most tokens that a row may have.
+
+    Raises:
+        ValueError: The family is not supported.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str, path: Path | None = None) -> None:
+        self.family = family_of(model.config.model_type)
+        self.name = name
+        self.path = path
+        self.tokenizer = tokenizer
+        self.d_model: int = model.config.hidden_size
+        self.n_layers: int = model.config.num_hidden_layers
+        self.vocab_size: int = model.config.vocab_size
+        self.context_length: int = model.config.max_position_embeddings
+        self.sites = all_sites(self.n_layers)
+        self.all_sites = tuple(sorted((*self.sites, *neuron_sites(self.n_layers))))
+        self._model = model.requires_grad_(False).eval()
+
+    @classmethod
+    def load(
+        cls: type[Loaded],
+        name: str | Path,
+        *,
+        dtype: str = "float32",
+        device: str = "auto",
+        device_map: Any = None,
+    ) -> Loaded:
+        """Load a model and its tokenizer.
+
+        Args:
+            name: A bundled name, a directory, or a Hugging Face id.
+            dtype: `float32`, `bfloat16` or `float16`. Gradients are taken in float32 whatever it is.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; not used with `device_map`.
+            device_map: Spreads a large model over devices, as in accelerate.
+
+        Raises:
+            ValueError: Something about the arguments or the model's files is not as expected.
+        """
+        torch_dtype, torch_device = resolve_dtype(dtype), resolve_device(device)
+        path = locate_model(str(name))
+        tokenizer = load_tokenizer(path)
+        model = load_model(path, torch_dtype, torch_device, device_map)
+        return cls(model, tokenizer, name=str(name), path=path)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embedding lies, and with it the inputs."""
+        return self._model.get_input_embeddings().weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the weights and of passes without gradients."""
+        return self._model.dtype
+
+    def width(self, site: Site) -> int:
+        """Length of the activation vector at a site."""
+        return self._model.config.intermediate_size if site.kind == NEURONS else self.d_model
+
+    def tokenise(self, text: str, *, chat: bool = False) -> Int[Tensor, " seq"]:
+        """Token ids as the model is fed them, BOS included where the tokenizer has one.
+
+        Args:
+            text: The prompt.
+            chat: Wrap the text as a user's turn in the tokenizer's chat template.
+
+        Raises:
+            ValueError: The text is blank or too long for the model, or there is no chat template.
+        """
+        ids = prompt_ids(self.tokenizer, text, chat=chat)
+        self.check_length(len(ids), "the prompt")
+        if max(ids) >= self.vocab_size:
+            raise ValueError(
+                f"the tokenizer gives id {max(ids)}, but model {self.name!r} has {self.vocab_size} tokens; "
+                "use the tokenizer that the model was trained with"
+            )
+        return torch.tensor(ids)
+
+    def batch(self, rows: Sequence[Int[Tensor, " _"]]) -> TokenBatch:
+        """Rows of token ids, padded on the left to the longest, on the model's device.
+
+        Raises:
+            ValueError: There are no rows, or one is empty or too long for the model.
+        """
+        batch = TokenBatch.from_rows(rows, self.tokenizer.bos_token_id)
+        self.check_length(batch.ids.shape[1], "the longest row")
+        return batch.to(self.device)
+
+    def check_length(self, n_tokens: int, what: str) -> None:
+        """Make sure that `n_tokens` fit into the context.
+
+        Raises:
+            ValueError: They do not; `what` is the subject of the message.
+        """
+        if n_tokens > self.context_length:
+            raise ValueError(
+                f"{what} has {n_tokens} tokens, but model {self.name!r} takes at most {self.context_length}; shorten it"
+            )

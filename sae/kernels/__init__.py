@@ -1,0 +1,1 @@
+"""The arithmetic of sparse dictionaries: the slow truth and the fast forms."""

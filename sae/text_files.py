@@ -1,0 +1,92 @@
+"""Documents in files: JSON lines (plain or gzip), Parquet and plain text."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["FILE_READERS", "file_kind", "read_text_file"]
+
+TEXT_FIELD = "text"
+
+
+def file_kind(name: str) -> str | None:
+    """The ending of a file that can be read as documents, or None."""
+    return next((ending for ending in FILE_READERS if name.endswith(ending)), None)
+
+
+def read_text_file(path: Path) -> Iterator[str]:
+    """The documents of a file, one at a time.
+
+    In JSON lines and Parquet a document is the field `text`; in plain text blank lines separate documents.
+
+    Raises:
+        ValueError: The file is missing or of another kind; or, while reading, damaged or without the field.
+    """
+    kind = file_kind(path.name)
+    if kind is None:
+        raise ValueError(f"{path} is no text file, expected an ending among {', '.join(FILE_READERS)}")
+    if not path.is_file():
+        raise ValueError(f"corpus file {path} does not exist; check the path")
+    return FILE_READERS[kind](path)
+
+
+def _json_lines(path: Path) -> Iterator[str]:
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"line {number} of {path} is not valid JSON: {error}") from None
+        text = record.get(TEXT_FIELD) if isinstance(record, dict) else None
+        if not isinstance(text, str):
+            raise ValueError(f"line {number} of {path} has no string {TEXT_FIELD!r}, expected one in every object")
+        yield text
+
+
+def _plain_text(path: Path) -> Iterator[str]:
+    paragraph: list[str] = []
+    for line in _lines(path):
+        if line.strip():
+            paragraph.append(line.rstrip("\n"))
+        elif paragraph:
+            yield "\n".join(paragraph)
+            paragraph = []
+    if paragraph:
+        yield "\n".join(paragraph)
+
+
+def _parquet(path: Path) -> Iterator[str]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ValueError(f"reading {path} needs the pyarrow package; pip install pyarrow") from None
+    try:
+        table = pyarrow.parquet.ParquetFile(path)
+        if TEXT_FIELD not in table.schema_arrow.names:
+            raise ValueError(f"{path} has columns {table.schema_arrow.names}, expected one named {TEXT_FIELD!r}")
+        for batch in table.iter_batches(columns=[TEXT_FIELD]):
+            yield from (text for text in batch.column(0).to_pylist() if text is not None)
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path} is damaged or no Parquet file: {error}") from None
+
+
+def _lines(path: Path) -> Iterator[str]:
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as stream:
+            yield from stream
+    except (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is damaged or not UTF-8 text: {error}") from None
+
+
+FILE_READERS: dict[str, Callable[[Path], Iterator[str]]] = {
+    ".jsonl": _json_lines,
+    ".jsonl.gz": _json_lines,
+    ".parquet": _parquet,
+    ".txt": _plain_text,
+}

@@ -1,0 +1,1 @@
+"""Change what a model does along its features."""

@@ -1,0 +1,32 @@
+"""Fixtures that several tests share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from stories import STORIES, convert_stories
+from tiny_models import save_tiny_llama, tiny_llama
+
+from sae.host.host import HostModel
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_host() -> HostModel:
+    """A random Llama of three layers, in memory."""
+    return tiny_llama()
+
+
+@pytest.fixture(scope="session")
+def tiny_llama_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as a transformers directory."""
+    return save_tiny_llama(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def stories_host(tmp_path_factory: pytest.TempPathFactory) -> HostModel:
+    """A real small Llama that writes children's stories."""
+    if not STORIES.is_dir():
+        pytest.skip(f"the weights of stories260K are not at {STORIES}")
+    return HostModel.load(str(convert_stories(STORIES, tmp_path_factory.mktemp("models") / "stories")))

@@ -1,0 +1,163 @@
+"""Corpus SPECs: what each form gives, how parts mix, and what is refused."""
+
+import gzip
+import json
+import sys
+from importlib.metadata import EntryPoint
+from itertools import islice
+from types import SimpleNamespace
+
+import pytest
+
+from sae import corpora
+from sae.corpora import CorpusPart, mix, parse_corpus, read_corpus
+
+
+@pytest.fixture
+def write_jsonl(tmp_path):
+    def write(name, *texts):
+        opener = gzip.open if name.endswith(".gz") else open
+        with opener(tmp_path / name, "wt", encoding="utf-8") as file:
+            file.writelines(json.dumps({"text": text, "source": "x"}) + "\n" for text in texts)
+        return str(tmp_path / name)
+
+    return write
+
+
+def counting_corpus(name, *, seed, start="0"):
+    if name != "numbers":
+        raise ValueError(f"unknown corpus {name!r}")
+    return (f"{seed}/{number}" for number in range(int(start), 10**9))
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    source = EntryPoint("counting", f"{__name__}:counting_corpus", corpora.ENTRY_POINT_GROUP)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: counting_corpus)
+    monkeypatch.setattr(corpora, "entry_points", lambda group: [source])
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "with+plus.jsonl"])
+def test_json_lines(write_jsonl, name):
+    assert list(read_corpus(write_jsonl(name, "one", "zwei\nü"))) == ["one", "zwei\nü"]
+
+
+def test_plain_text_is_split_at_blank_lines(tmp_path):
+    (tmp_path / "a.txt").write_text("one\nstill one\n\n\n \ntwo\n")
+
+    assert list(read_corpus(str(tmp_path / "a.txt"))) == ["one\nstill one", "two"]
+
+
+def test_parquet(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table({"id": [1, 2], "text": ["one", "two"]}), tmp_path / "a.parquet")
+
+    assert list(read_corpus(str(tmp_path / "a.parquet"))) == ["one", "two"]
+
+
+def test_a_registered_corpus_gets_the_seed_and_the_options(registered):
+    assert next(read_corpus("counting:numbers", seed=3)) == "3/0"
+    assert next(read_corpus("counting:numbers:start=7")) == "0/7"
+
+
+def test_weights_are_shares_of_the_documents(write_jsonl, registered):
+    spec = "3*" + write_jsonl("a.jsonl", *"aaaaaa") + "+1*counting:numbers"
+
+    assert list(islice(read_corpus(spec), 8)) == ["a", "a", "a", "0/0", "a", "a", "a", "0/1"]
+
+
+def test_parts_without_weights_take_turns(write_jsonl):
+    spec = write_jsonl("a.jsonl", "a", "b") + "+" + write_jsonl("c.jsonl", "x", "y", "z")
+
+    assert list(read_corpus(spec)) == ["a", "x", "b", "y"]
+
+
+def test_mix_ends_with_the_first_stream_that_ends():
+    assert list(mix([iter("ab"), iter("xyz")], [1.0, 1.0])) == ["a", "x", "b", "y"]
+    assert list(mix([iter("")], [1.0])) == []
+
+
+def test_options_behind_the_second_colon():
+    assert parse_corpus("hf:owner/name:config=en,split=test,field=body") == [
+        CorpusPart("hf:owner/name", 1.0, {"config": "en", "split": "test", "field": "body"})
+    ]
+
+
+def test_a_hugging_face_dataset_is_streamed(monkeypatch):
+    calls = []
+
+    def load_dataset(*args, **options):
+        calls.append((args, options))
+        return iter([{"body": "one"}, {"body": "two"}])
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+
+    assert list(read_corpus("hf:owner/name:config=en,field=body")) == ["one", "two"]
+    assert calls == [(("owner/name", "en"), {"split": "train", "streaming": True})]
+    with pytest.raises(ValueError, match=r"hf:owner/name has no field 'text', expected one of \['body'\]"):
+        next(read_corpus("hf:owner/name"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("", "has an empty part"),
+        ("a.jsonl+", "has an empty part"),
+        ("0.5*a.jsonl+b.jsonl", "expected them for all or for none"),
+        ("0*a.jsonl", "has the weight '0', expected a number above 0"),
+        ("1.2.3*a.jsonl", r"has the weight '1\.2\.3'"),
+        ("notes", "cannot read corpus 'notes'; expected NAME:PART"),
+        ("notes.csv", r"cannot read corpus 'notes\.csv'"),
+        ("missing.jsonl", "corpus file missing.jsonl does not exist"),
+        ("hf:name:config", "options 'config', expected NAME=VALUE"),
+        ("hf:name:colour=red", r"unknown options \['colour'\]"),
+        ("elsewhere:numbers", r"no corpus 'elsewhere' \(registered: counting\)"),
+        ("counting:letters", "unknown corpus 'letters'"),
+        ("counting:numbers:colour=red", "does not take the options"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_at_once(registered, spec, message):
+    with pytest.raises(ValueError, match=message):
+        read_corpus(spec)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": "a"}\n{"text": ', r"line 2 of .*a\.jsonl is not valid JSON"),
+        ('{"body": "a"}\n', r"line 1 of .* has no string 'text'"),
+        ("[1]\n", r"line 1 of .* has no string 'text'"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, content, message):
+    (tmp_path / "a.jsonl").write_text(content)
+
+    with pytest.raises(ValueError, match=message):
+        list(read_corpus(str(tmp_path / "a.jsonl")))
+
+
+def test_a_truncated_gzip_file_is_one_line(write_jsonl, tmp_path):
+    path = write_jsonl("a.jsonl.gz", *(str(number) for number in range(1000)))
+    whole = (tmp_path / "a.jsonl.gz").read_bytes()
+    (tmp_path / "a.jsonl.gz").write_bytes(whole[: len(whole) // 2])
+
+    with pytest.raises(ValueError, match=r"a\.jsonl\.gz is damaged"):
+        list(read_corpus(path))
+
+
+def test_a_foreign_parquet_file_is_one_line(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "a.parquet").write_bytes(b"no parquet at all")
+
+    with pytest.raises(ValueError, match=r"a\.parquet is damaged or no Parquet file"):
+        list(read_corpus(str(tmp_path / "a.parquet")))
+
+
+def test_parquet_without_a_text_column_is_refused(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.table({"body": ["one"]}), tmp_path / "a.parquet")
+
+    with pytest.raises(ValueError, match=r"has columns \['body'\], expected one named 'text'"):
+        list(read_corpus(str(tmp_path / "a.parquet")))
