@@ -19,6 +19,7 @@ MAX_NODES = 200
 N_NULL_DRAWS = 8
 _SIZES = (1, 2, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 65, 80, 100, 125, 150, 175, 200)
 _REFINED = 8
+NEARLY = 0.01
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def select_nodes(
     """Choose how many of the ranked nodes to keep, and evaluate them beside their null.
 
     Exactly one of the three criteria is used: the smallest size whose faithfulness reaches `wanted_faithfulness`
-    (at most 200 nodes; 200 where none does), the `top_k` strongest, or all with |effect| >= `node_threshold`.
+    (at most 200 nodes; where none does, the smallest that keeps about as much as any), the `top_k` strongest, or all with |effect| >= `node_threshold`.
     """
     sweep = _Sweep(runs, ranking)
     if wanted_faithfulness is not None:
@@ -156,12 +157,16 @@ class _Sweep:
         return self.curve
 
     def smallest_reaching(self, wanted: float) -> int:
-        """Smallest measured size that keeps `wanted`; the grid is refined below the first that does."""
+        """Smallest measured size that keeps `wanted`; the grid is refined below the first that does.
+
+        Where none does, the smallest that comes within 1 % of the best: more nodes would add nothing.
+        """
         largest = min(MAX_NODES, len(self.ranking))
         sizes = sorted({min(n, largest) for n in _SIZES})
         first = self._first_reaching(sizes, wanted)
         if first is None:
-            return largest
+            best = max(self.curve[n] for n in sizes)
+            return next(n for n in sizes if self.curve[n] >= best - NEARLY * abs(best))
         below = max((n for n in sizes if n < first), default=0)
         step = max(1, (first - below) // _REFINED)
         refined = [*range(below + step, first, step), first]

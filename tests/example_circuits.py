@@ -81,7 +81,7 @@ def _node(dice: random.Random, tokens: list[str], site: Site, position: int, fea
 def _edges(dice: random.Random, nodes: list[Node]) -> list[Edge]:
     edges: dict[tuple[str, str], Edge] = {}
     for target in nodes:
-        sources = [n for n in nodes if n.site.depth == target.site.depth - 3 and n.position <= target.position]
+        sources = [n for n in nodes if n.site.layer == target.site.layer - 1 and n.position <= target.position]
         for source in dice.sample(sources, min(len(sources), dice.randint(1, 3))):
             share = dice.uniform(0.05, 0.6) * min(abs(source.indirect_effect), abs(target.indirect_effect))
             effect = _float32(share if target.indirect_effect > 0 else -share)

@@ -4,8 +4,8 @@
 2. `saes`: one per site and text (`sae_building`).
 3. `labels`: names of features, chosen and scored on validation documents.
 4. `references`: prompts that a lone prompt is compared with.
-5. `bundle`: everything copied to its final directory with a manifest.
-6. `check`: the bars, measured on test cases (`check`).
+5. everything copied to its final directory with a manifest.
+6. `check`: the bars, measured on test cases, beside the rest in `check.json`.
 """
 
 import json
@@ -24,7 +24,7 @@ from experiments.clinic.host_training import train_host
 from experiments.clinic.labelled_text import LabelledText, label_documents, site_activations
 from experiments.clinic.labels import feature_labels
 from experiments.clinic.other_texts import documents
-from experiments.clinic.sae_building import BUNDLE_NAME, TEXTS, SAERecipe, train_bundle_saes
+from experiments.clinic.sae_building import BUNDLE_NAME, SAMPLING, TEXTS, SAERecipe, train_bundle_saes
 from experiments.clinic.vignettes import vignette_case
 from sae.bundle import write_manifest
 from sae.command_line import Stopwatch, versions
@@ -38,7 +38,7 @@ __all__ = ["build_bundle", "draw_references"]
 logger = logging.getLogger(__name__)
 
 N_REFERENCES = 2000
-N_LABEL_DOCUMENTS = 2400
+N_LABEL_DOCUMENTS = 1800
 LABEL_SEED = 21
 LABEL_SOURCE = (
     "concept with the best F1 on half of the validation documents, scored on the other half; mentions are scored once, "
@@ -78,19 +78,19 @@ def build_bundle(
     with watch.stage("labels"):
         _label_features(work_dir, host)
     prompts = draw_references(seed)
-    with watch.stage("check"):
-        report = check_bundle(host, work_dir / "clinical", prompts)
     record = {
         "name": BUNDLE_NAME,
         "seed": seed,
         "host": asdict(host_config),
         "host_training": json.loads((work_dir / "host_training.json").read_text("utf-8")),
-        "saes": {**asdict(recipe), "held_back": "labels and positions take no part in training an SAE"},
+        "saes": {**asdict(recipe), "sampling": SAMPLING},
         "seconds": watch.seconds,
         "versions": versions(),
-        "check": report.to_json(),
     }
     _assemble(work_dir, output, prompts, record)
+    report = check_bundle(host, output / TEXTS[0], prompts)
+    _write_json(output / "check.json", report.to_json())
+    write_manifest(output)
     return report
 
 

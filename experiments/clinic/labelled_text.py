@@ -19,7 +19,7 @@ from sae.host.sites import Site
 
 __all__ = ["LabelledText", "concepts_of_span", "label_documents", "site_activations"]
 
-MIN_MENTIONS = 12
+MIN_MENTIONS = 8
 """Concepts with fewer units on either split are not scored."""
 
 _DIGITS = set("0123456789")
