@@ -38,6 +38,7 @@ __all__ = ["build_bundle", "draw_references"]
 logger = logging.getLogger(__name__)
 
 N_REFERENCES = 2000
+SECONDS_FILE = "seconds.json"
 N_LABEL_DOCUMENTS = 1800
 LABEL_SEED = 21
 LABEL_SOURCE = (
@@ -70,6 +71,7 @@ def build_bundle(
     """
     host_config, recipe = host_config or HostTrainingConfig(), recipe or SAERecipe(seed=seed)
     watch = Stopwatch()
+    watch.seconds.update(_earlier_seconds(work_dir))
     with watch.stage("host"):
         train_host(work_dir, host_config, seed=seed)
     host = HostModel.load(str(work_dir / "host"))
@@ -77,6 +79,7 @@ def build_bundle(
         train_bundle_saes(work_dir, host, recipe, workers=workers)
     with watch.stage("labels"):
         _label_features(work_dir, host)
+    _write_json(work_dir / SECONDS_FILE, watch.seconds)
     prompts = draw_references(seed)
     record = {
         "name": BUNDLE_NAME,
@@ -92,6 +95,12 @@ def build_bundle(
     _write_json(output / "check.json", report.to_json())
     write_manifest(output)
     return report
+
+
+def _earlier_seconds(work_dir: Path) -> dict[str, float]:
+    """What the stages of a build that was cut short took so far."""
+    path = work_dir / SECONDS_FILE
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
 def draw_references(seed: int) -> list[str]:
