@@ -99,8 +99,9 @@ def select_nodes(
 ) -> Selection:
     """Choose how many of the ranked nodes to keep, and evaluate them beside their null.
 
-    Exactly one of the three criteria is used: the smallest size whose faithfulness reaches `wanted_faithfulness`
-    (at most 200 nodes; where none does, the smallest that keeps about as much as any), the `top_k` strongest, or all with |effect| >= `node_threshold`.
+    Exactly one of the three criteria is used: the smallest size whose faithfulness reaches `wanted_faithfulness` (at
+    most 200 nodes; where none does, the smallest that keeps about as much as any), the `top_k` strongest, or all with
+    |effect| >= `node_threshold`.
     """
     sweep = _Sweep(runs, ranking)
     if wanted_faithfulness is not None:
