@@ -125,8 +125,10 @@ def batch_threshold(pre_acts: Float[Tensor, "tokens d_sae"], k: float | int, *, 
     return sample.topk(n_active).values[-1].clamp(min=SMALLEST_THRESHOLD)
 
 
-def active_entries(pre_acts: Float[Tensor, "tokens d_sae"], threshold: Float[Tensor, ""]) -> ActiveEntries:
-    """The entries above the threshold."""
+def active_entries(
+    pre_acts: Float[Tensor, "tokens d_sae"], threshold: Float[Tensor, ""] | Float[Tensor, "tokens 1"]
+) -> ActiveEntries:
+    """The entries above the threshold, which may differ from token to token."""
     token_ids, feature_ids = (pre_acts > threshold).nonzero(as_tuple=True)
     return ActiveEntries(
         token_ids=token_ids,

@@ -70,6 +70,9 @@ def thresholds_under_emphasis(
     n_active = min(round(l0 * len(activations)), scaled.numel() - 1)
     cut = scaled.flatten().topk(n_active + 1).values[-1].clamp(min=0)
     n_fired = (scaled > cut).sum(dim=0)
-    ordered = pre_acts.topk(int(n_fired.max()) + 1 if n_fired.max() < len(pre_acts) else len(pre_acts), dim=0).values
-    thresholds = ordered.gather(0, n_fired.clamp(max=len(ordered) - 1)[None])[0].clamp(min=0)
+    n_kept = min(int(n_fired.max()) + 1, len(pre_acts))
+    largest = pre_acts.topk(n_kept, dim=0).values
+    # A feature that fires on every token has no next smaller pre-activation: 0 lets it fire.
+    ordered = torch.cat([largest, torch.zeros_like(largest[:1])])
+    thresholds = ordered.gather(0, n_fired[None])[0].clamp(min=0)
     return torch.where(n_fired > 0, thresholds, torch.maximum(thresholds, cut))

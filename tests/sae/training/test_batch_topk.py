@@ -88,3 +88,25 @@ def test_a_batch_without_any_active_feature_trains_the_bias_alone(weights):
     assert result.l0 == 0
     assert weights.encoder_rows.grad.abs().sum() == 0
     assert weights.b_dec.grad.tolist() == pytest.approx([-2.0] * 12)
+
+
+def test_emphasis_weighs_the_loss_of_a_token_and_lets_it_use_more_features(weights):
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(64, 12, generator=generator)
+    emphasis = torch.where(torch.arange(64) < 32, 3.0, 1.0)[:, None]
+
+    plain = forward_backward(weights, x, 3.0)
+    emphasised = forward_backward(weights, x, 3.0, emphasis=emphasis)
+    found = {name: getattr(weights, name).grad.clone() for name in ("decoder_rows", "encoder_rows", "b_enc", "b_dec")}
+
+    pre_acts = torch.nn.functional.linear(x, weights.encoder_rows, weights.b_enc)
+    threshold = batch_threshold((pre_acts * emphasis).detach(), 3.0) / emphasis
+    kept = (pre_acts > threshold).detach()
+    error = (pre_acts * kept) @ weights.decoder_rows + weights.b_dec - x
+    loss = (emphasis.square() * error.square()).sum() / len(x)
+    expected = torch.autograd.grad(loss, [getattr(weights, name) for name in found])
+
+    for name, gradient in zip(found, expected, strict=True):
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-5)
+    assert kept[:32].sum() > kept[32:].sum()
+    assert emphasised.l0 == pytest.approx(plain.l0, rel=0.35)

@@ -6,7 +6,7 @@ from tiny_models import random_sae
 
 from sae.dictionary.autoencoder import SAE
 from sae.training import calibration
-from sae.training.calibration import threshold_for_l0
+from sae.training.calibration import threshold_for_l0, thresholds_under_emphasis
 
 ACTIVATIONS = torch.randn(500, 32, generator=torch.Generator().manual_seed(0))
 
@@ -46,3 +46,36 @@ def test_an_impossible_l0_is_refused(l0):
 def test_no_held_out_token_is_refused():
     with pytest.raises(ValueError, match="no held-out token"):
         threshold_for_l0(random_sae(), ACTIVATIONS[:0], 4)
+
+
+def test_each_feature_fires_as_often_as_under_emphasis():
+    sae = random_sae()
+    emphasis = torch.where(torch.arange(500) < 100, 3.0, 1.0)[:, None]
+
+    thresholds = thresholds_under_emphasis(sae, ACTIVATIONS, 4.0, emphasis)
+
+    fired = (sae.with_threshold(thresholds).encode(ACTIVATIONS) > 0).sum(0)
+    scaled = sae.pre_acts(ACTIVATIONS) * emphasis
+    cut = scaled.flatten().topk(4 * 500 + 1).values[-1]
+    assert torch.equal(fired, (scaled > cut).sum(0))
+    assert fired.sum() == 4 * 500
+
+
+def test_without_emphasis_all_features_fire_above_the_common_threshold():
+    sae = random_sae()
+    common = threshold_for_l0(sae, ACTIVATIONS, 4.0)
+
+    thresholds = thresholds_under_emphasis(sae, ACTIVATIONS, 4.0, torch.ones(500, 1))
+
+    own, shared = (sae.with_threshold(t).encode(ACTIVATIONS) for t in (thresholds, torch.full((64,), common)))
+    torch.testing.assert_close(own, shared)
+
+
+def test_features_that_never_fire_stay_silent():
+    eye = torch.eye(2)
+    sae = SAE(encoder_rows=eye, b_enc=torch.zeros(2), decoder_rows=eye, b_dec=torch.zeros(2), threshold=torch.zeros(2))
+    x = torch.tensor([[3.0, 0.5], [2.0, 0.25]])
+
+    thresholds = thresholds_under_emphasis(sae, x, 1.0, torch.ones(2, 1))
+
+    assert (sae.with_threshold(thresholds).encode(x) > 0).tolist() == [[True, False], [True, False]]
