@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from sae.command_line import (
+    SCHEMA_VERSION,
     FiniteFloat,
     Program,
     default_output,
@@ -171,7 +172,9 @@ def export(circuit: Path, file_format: str, out: Path, force: bool, as_json: boo
 
     _writer(file_format)(Circuit.load(circuit), out)
     if as_json:
-        emit_json({"schema_version": 1, "command": "circuits export", "format": file_format, "out": str(out)})
+        emit_json(
+            {"schema_version": SCHEMA_VERSION, "command": "circuits export", "format": file_format, "out": str(out)}
+        )
     else:
         click.echo(f"Written to {out}")
 

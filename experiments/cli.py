@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from sae.command_line import Program, emit_json, json_option
+from sae.command_line import SCHEMA_VERSION, Program, emit_json, json_option
 
 __all__ = ["main"]
 
@@ -28,7 +28,7 @@ def list_experiments(as_json: bool) -> None:
 
     if as_json:
         rows = [{"name": e.name, "claim": e.claim, "command": e.command} for e in EXPERIMENTS]
-        emit_json({"schema_version": 1, "command": "experiments list", "experiments": rows})
+        emit_json({"schema_version": SCHEMA_VERSION, "command": "experiments list", "experiments": rows})
         return
     for experiment in EXPERIMENTS:
         click.echo(f"{experiment.name}\n  {experiment.claim}\n  {experiment.command}")
@@ -86,7 +86,9 @@ def sample(kind: str, n: int, seed: int, synonyms: str, combinations: str, as_js
 
     cases = sample_cases(_bundled_tokenizer(), kind, n, seed=seed, synonyms=synonyms, combinations=combinations)
     if as_json:
-        emit_json({"schema_version": 1, "command": "experiments clinic sample", "seed": seed, "cases": cases})
+        emit_json(
+            {"schema_version": SCHEMA_VERSION, "command": "experiments clinic sample", "seed": seed, "cases": cases}
+        )
         return
     for case in cases:
         click.echo(f"{case['prompt']}  ->  {case['answer']}")
@@ -137,7 +139,15 @@ def _finish(command: str, report: Any, as_json: bool, seed: int) -> None:
     from sae.command_line import versions
 
     if as_json:
-        emit_json({"schema_version": 1, "command": command, "seed": seed, "versions": versions(), **report.to_json()})
+        emit_json(
+            {
+                "schema_version": SCHEMA_VERSION,
+                "command": command,
+                "seed": seed,
+                "versions": versions(),
+                **report.to_json(),
+            }
+        )
     else:
         from rich.console import Console
 

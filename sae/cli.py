@@ -5,7 +5,16 @@ from typing import Any
 
 import click
 
-from sae.command_line import Program, default_output, emit_json, json_option, output_directory, output_options, versions
+from sae.command_line import (
+    SCHEMA_VERSION,
+    Program,
+    default_output,
+    emit_json,
+    json_option,
+    output_directory,
+    output_options,
+    versions,
+)
 
 __all__ = ["main"]
 
@@ -89,7 +98,7 @@ def train(out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
     if as_json:
         emit_json(
             {
-                "schema_version": 1,
+                "schema_version": SCHEMA_VERSION,
                 "command": "sae train",
                 "config": dict(options),
                 "seed": options["seed"],
@@ -128,7 +137,7 @@ def info(path: Path, as_json: bool) -> None:
         "metadata": sae.metadata,
     }
     if as_json:
-        emit_json({"schema_version": 1, "command": "sae info", "versions": versions(), **facts})
+        emit_json({"schema_version": SCHEMA_VERSION, "command": "sae info", "versions": versions(), **facts})
         return
     for name, value in facts.items():
         if name != "metadata":

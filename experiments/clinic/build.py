@@ -9,7 +9,6 @@
 """
 
 import json
-import logging
 import random
 import shutil
 from collections.abc import Mapping
@@ -31,11 +30,10 @@ from sae.command_line import Stopwatch, versions
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.labels import LABELS_FILE, save_labels
 from sae.host.host import HostModel
+from sae.host.sites import Site
 from sae.progress import progress
 
 __all__ = ["build_bundle", "draw_references"]
-
-logger = logging.getLogger(__name__)
 
 N_REFERENCES = 2000
 SECONDS_FILE = "seconds.json"
@@ -120,15 +118,16 @@ def _label_features(work_dir: Path, host: HostModel) -> None:
         *broad_documents(N_LABEL_DOCUMENTS // 4, LABEL_SEED, "validation"),
     ]
     text = label_documents(host, mixed)
-    for directory in progress(missing, "labelling", unit="SAE"):
-        _label_one(directory, host, text)
+    # SAEs of one site read the same activations, whichever text they are from: capture those once.
+    for site_name in progress(sorted({path.name for path in missing}), "labelling", unit="site"):
+        _label_site(Site.parse(site_name), [path for path in missing if path.name == site_name], host, text)
 
 
-def _label_one(directory: Path, host: HostModel, text: LabelledText) -> None:
-    sae = SAE.load(directory)
-    assert sae.site is not None
-    activations = site_activations(host, text, [sae.site])[sae.site]
-    save_labels(directory, feature_labels(text, sae.encode(activations)), source=LABEL_SOURCE)
+def _label_site(site: Site, directories: list[Path], host: HostModel, text: LabelledText) -> None:
+    activations = site_activations(host, text, [site])[site]
+    for directory in directories:
+        labels = feature_labels(text, SAE.load(directory).encode(activations))
+        save_labels(directory, labels, source=LABEL_SOURCE)
 
 
 def _assemble(work_dir: Path, output: Path, prompts: list[str], record: Mapping[str, Any]) -> None:
