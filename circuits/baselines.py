@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BASELINES",
-    "N_REFERENCES",
     "Baseline",
-    "choose_references",
     "contrast_baseline",
     "mean_baseline",
     "resample_baseline",
@@ -34,7 +32,6 @@ __all__ = [
 ]
 
 BASELINES = ("contrast", "resample", "mean", "zero")
-N_REFERENCES = 16
 
 
 @dataclass(frozen=True)
@@ -107,36 +104,6 @@ def zero_baseline(dictionaries: Mapping[Site, Dictionary], node_positions: Bool[
         activations[site] = dictionary.b_dec.expand(1, len(node_positions), -1)
         features[site] = _same_everywhere(dictionary.b_dec.new_zeros(dictionary.d_sae), node_positions)
     return Baseline("zero", activations, features)
-
-
-def choose_references(
-    pool: Sequence[Int[Tensor, " _"]], prompt_ids: Int[Tensor, " seq"], *, n: int = N_REFERENCES, seed: int = 0
-) -> list[Int[Tensor, " _"]]:
-    """The `n` reference prompts that are most like a prompt in form: most tokens equal, aligned at the end.
-
-    What a reference shares with the prompt cannot differ, so the circuit is left with what the prompt says.
-
-    Args:
-        pool: Tokenised reference prompts; one equal to the prompt is left out.
-        prompt_ids: The prompt.
-        n: How many are wanted; fewer are returned where the pool is smaller.
-        seed: Settles ties.
-
-    Raises:
-        ValueError: If the pool holds nothing but the prompt.
-    """
-    others = [ids for ids in pool if not torch.equal(ids, prompt_ids)]
-    if not others:
-        raise ValueError("reference prompts: found none that differ from the prompt; give more with --reference FILE")
-    order = torch.randperm(len(others), generator=torch.Generator().manual_seed(seed)).tolist()
-    order.sort(key=lambda i: -_equal_tokens(others[i], prompt_ids))
-    return [others[i] for i in order[:n]]
-
-
-def _equal_tokens(ids: Int[Tensor, " _"], prompt_ids: Int[Tensor, " seq"]) -> int:
-    """How many tokens are equal when both end together; BOS does not count."""
-    overlap = min(len(ids), len(prompt_ids)) - 1
-    return int((ids[-overlap:] == prompt_ids[-overlap:]).sum()) if overlap else 0
 
 
 def _captured(

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from circuits.written_whole import written_whole
+from sae.written_whole import written_whole
 
 __all__ = ["ARRAY_TYPES", "read_circuit_files", "write_circuit_files"]
 

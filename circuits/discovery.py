@@ -1,24 +1,19 @@
 """From a prompt to its circuit, stage by stage; see ARCHITECTURE.md for the way of the data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
-from circuits.baselines import (
-    Baseline,
-    choose_references,
-    contrast_baseline,
-    mean_baseline,
-    resample_baseline,
-    zero_baseline,
-)
+from circuits.baselines import Baseline, contrast_baseline, mean_baseline, resample_baseline, zero_baseline
 from circuits.behaviour import Behaviour, describe_behaviour
 from circuits.circuit import Circuit, Edge, Faithfulness, MetricValues, Node
 from circuits.edge_effects import ERROR, NodeTable, score_edges
 from circuits.node_effects import NodeEffects, SiteEffects, score_nodes, site_residuals
-from circuits.references import reference_pool
+from circuits.references import read_references
 from circuits.runs import Runs, node_positions
 from circuits.selection import Ranking, Selection, select_nodes
 from circuits.settings import DiscoverySettings
@@ -32,6 +27,9 @@ __all__ = ["discover"]
 
 EDGE_SHARE = 0.01
 """Edges below this share of the metric's gap are left out by default."""
+
+N_MEAN_REFERENCES = 512
+"""Reference prompts whose mean is the mean baseline."""
 
 
 def discover(
@@ -145,11 +143,19 @@ def _make_baseline(
         if behaviour.contrast_ids is None:
             raise ValueError("baseline is 'contrast' but no contrast was given; add --contrast TEXT")
         return contrast_baseline(bench.host, bench.dictionaries, behaviour.contrast_ids, positions)
-    pool = reference_pool(bench.host, reference, chat=chat)
+    pool = bench.bundled_references if reference is None else read_references(bench.host, Path(reference))
     if kind == "mean":
-        return mean_baseline(bench.host, bench.dictionaries, pool, positions)
-    chosen = choose_references(pool, behaviour.prompt_ids, seed=settings.seed)
-    return resample_baseline(bench.host, bench.dictionaries, chosen, positions)
+        prompts = _as_turns(bench.host, pool.sample(N_MEAN_REFERENCES, seed=settings.seed), chat)
+        return mean_baseline(bench.host, bench.dictionaries, prompts, positions)
+    nearest = pool.nearest(bench.host.tokenise(behaviour.prompt), seed=settings.seed)
+    return resample_baseline(bench.host, bench.dictionaries, _as_turns(bench.host, nearest, chat), positions)
+
+
+def _as_turns(host: HostModel, prompts: Sequence[Int[Tensor, " _"]], chat: bool) -> Sequence[Int[Tensor, " _"]]:
+    """The prompts in the chat template, if it is wanted."""
+    if not chat:
+        return prompts
+    return [host.tokenise(host.tokenizer.decode(ids, skip_special_tokens=True), chat=True) for ids in prompts]
 
 
 def _node_tables(runs: Runs, effects: NodeEffects, ranking: Ranking, n_nodes: int) -> dict[Site, NodeTable]:

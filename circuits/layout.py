@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from circuits.circuit import Circuit, Node, strongest
-from circuits.token_text import readable_token
 from sae.host.sites import Site
+from sae.token_text import readable_token
 
 __all__ = ["Column", "Layout", "Row", "lay_out"]
 

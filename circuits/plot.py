@@ -19,7 +19,7 @@ from circuits.palette import SUPPORTS_FOIL, SUPPORTS_TARGET
 from circuits.plot_labels import draw_labels
 from circuits.plot_marks import DotScale, draw_edges, draw_nodes, drawn_edges
 from circuits.summary import faithfulness_line, metric_line, quoted, size_line
-from circuits.written_whole import written_whole
+from sae.written_whole import written_whole
 
 __all__ = ["circuit_figure", "draw_circuit"]
 

@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from circuits.circuit import Node
 from circuits.layout import Layout
 from circuits.plot_marks import DotScale
-from circuits.token_text import readable_token
+from sae.token_text import readable_token
 
 __all__ = ["draw_labels", "overlap_areas", "place_labels"]
 

@@ -1,7 +1,7 @@
 """A circuit in a few lines of words, the same in the terminal, in the picture and on the page."""
 
 from circuits.circuit import Circuit
-from circuits.token_text import readable_token
+from sae.token_text import readable_token
 
 __all__ = ["faithfulness_line", "metric_line", "quoted", "signed", "size_line"]
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from circuits.circuit import Circuit, Node, strongest
 from circuits.summary import faithfulness_line, metric_line, quoted, signed, size_line
-from circuits.token_text import readable_token
+from sae.token_text import readable_token
 
 __all__ = ["render_table"]
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from circuits.dictionaries import CoordinateBasis, Dictionary
+from circuits.references import ReferencePool, bundled_references
 from sae.bundle import find_bundle
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.collection import load_saes
@@ -24,6 +26,15 @@ class Workbench:
     host: HostModel
     dictionaries: Mapping[Site, Dictionary]
     labels: Mapping[Site, Mapping[int, FeatureLabel]]
+
+    @cached_property
+    def bundled_references(self) -> ReferencePool:
+        """The reference prompts that the model brings, read when first needed.
+
+        Raises:
+            ValueError: If it brings none.
+        """
+        return bundled_references(self.host)
 
 
 def open_workbench(

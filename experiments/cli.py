@@ -109,8 +109,7 @@ def sample(kind: str, n: int, seed: int, synonyms: str, combinations: str, as_js
 @json_option
 def check(bundle: Path | None, quick: bool, as_json: bool) -> None:
     """Measure the bundle on fresh test cases; exit code 1 when a figure is under its bar."""
-    import json
-
+    from circuits.references import BUNDLED_REFERENCES, ReferencePool
     from experiments.clinic.check import check_bundle
     from sae.bundle import Bundle, find_bundle
     from sae.host.host import HostModel
@@ -119,7 +118,7 @@ def check(bundle: Path | None, quick: bool, as_json: bool) -> None:
     if found is None:
         raise ValueError("the bundled model 'clinic' is not installed; reinstall domain-circuits")
     found.check()
-    references = json.loads((found.path / "references.json").read_text("utf-8"))["prompts"]
+    references = ReferencePool.load(found.path / BUNDLED_REFERENCES)
     report = check_bundle(HostModel.load(str(found.host)), found.saes(), references, quick=quick)
     _finish("experiments clinic check", report, as_json, seed=0)
 

@@ -6,10 +6,11 @@ text (`clinical/<site>/`, `broad/<site>/`) and `manifest.json`: size and SHA-256
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sae.written_whole import written_whole
 
 __all__ = ["Bundle", "bundled_names", "find_bundle", "write_manifest"]
 
@@ -100,9 +101,8 @@ def write_manifest(path: Path) -> None:
         for file in sorted(path.rglob("*"))
         if file.is_file() and file != path / MANIFEST
     }
-    temporary = path / f".{MANIFEST}.{os.getpid()}"
-    temporary.write_text(json.dumps({"files": files}, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path / MANIFEST)
+    with written_whole(path / MANIFEST) as part:
+        part.write_text(json.dumps({"files": files}, indent=2) + "\n", encoding="utf-8")
 
 
 def _sha256(path: Path) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 from circuits.circuit import Circuit, Edge, Node
 from circuits.palette import sign_colour
 from circuits.summary import quoted, signed
-from circuits.token_text import readable_token
-from circuits.written_whole import written_whole
+from sae.token_text import readable_token
+from sae.written_whole import written_whole
 
 __all__ = ["dot_text", "write_dot"]
 

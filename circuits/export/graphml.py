@@ -7,7 +7,7 @@ from typing import Any
 import networkx as nx
 
 from circuits.circuit import Circuit
-from circuits.written_whole import written_whole
+from sae.written_whole import written_whole
 
 __all__ = ["write_graphml"]
 

@@ -5,21 +5,17 @@ never markup: it comes as JSON in which no character can end the script element,
 its own script run.
 """
 
-import base64
-import hashlib
-import html
-import json
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from circuits.circuit import Circuit, Node
 from circuits.layout import lay_out
 from circuits.node import single_precision
 from circuits.summary import quoted
-from circuits.token_text import readable_token
-from circuits.written_whole import written_whole
+from sae.self_contained_page import self_contained_page
+from sae.token_text import readable_token
+from sae.written_whole import written_whole
 
 __all__ = ["page_text", "write_page"]
 
@@ -42,32 +38,8 @@ def page_text(circuit: Circuit) -> str:
         for name in ("template.html", "circuit.css", "graph.js", "circuit.js")
     )
     script = "\n".join(scripts)
-    return Template(template).substitute(
-        policy=_policy(style, script),
-        title=html.escape(f"{quoted(circuit.target)} against {quoted(circuit.foil)}"),
-        style=style,
-        script=script,
-        data=_json_in_script(_page_data(circuit)),
-    )
-
-
-def _policy(style: str, script: str) -> str:
-    """A content security policy: nothing is loaded, and only this style and this script are in force."""
-    style_hash, script_hash = (
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)
-    )
-    return (
-        f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{script_hash}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _json_in_script(data: dict[str, Any]) -> str:
-    """JSON without any character that HTML or JavaScript could read as more than data."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    title = f"{quoted(circuit.target)} against {quoted(circuit.foil)}"
+    return self_contained_page(template, title=title, style=style, script=script, data=_page_data(circuit))
 
 
 def _page_data(circuit: Circuit) -> dict[str, Any]:

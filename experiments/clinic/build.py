@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from circuits.references import BUNDLED_REFERENCES, ReferencePool
 from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.check import CheckReport, check_bundle
 from experiments.clinic.host_config import HostTrainingConfig
@@ -35,7 +36,7 @@ from sae.progress import progress
 
 __all__ = ["build_bundle", "draw_references"]
 
-N_REFERENCES = 2000
+N_REFERENCES = 20_000
 SECONDS_FILE = "seconds.json"
 N_LABEL_DOCUMENTS = 1800
 LABEL_SEED = 21
@@ -78,7 +79,7 @@ def build_bundle(
     with watch.stage("labels"):
         _label_features(work_dir, host)
     _write_json(work_dir / SECONDS_FILE, watch.seconds)
-    prompts = draw_references(seed)
+    references = draw_references(host, seed)
     record = {
         "name": BUNDLE_NAME,
         "seed": seed,
@@ -88,8 +89,8 @@ def build_bundle(
         "seconds": watch.seconds,
         "versions": versions(),
     }
-    _assemble(work_dir, output, prompts, record)
-    report = check_bundle(host, output / TEXTS[0], prompts)
+    _assemble(work_dir, output, references, record)
+    report = check_bundle(host, output / TEXTS[0], references)
     _write_json(output / "check.json", report.to_json())
     write_manifest(output)
     return report
@@ -101,10 +102,14 @@ def _earlier_seconds(work_dir: Path) -> dict[str, float]:
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
-def draw_references(seed: int) -> list[str]:
-    """Validation vignettes up to their question, of many lengths."""
+def draw_references(host: HostModel, seed: int) -> ReferencePool:
+    """Validation vignettes up to their question, of many lengths.
+
+    There are many because the nearest few are used: the nearer they are, the fewer features differ for no reason.
+    """
     rng = random.Random(f"references {seed}")
-    return [vignette_case(rng, split="validation").prompt for _ in range(N_REFERENCES)]
+    prompts = (vignette_case(rng, split="validation").prompt for _ in range(N_REFERENCES))
+    return ReferencePool.of([host.tokenise(p) for p in progress(prompts, "references", unit="prompt")])
 
 
 def _label_features(work_dir: Path, host: HostModel) -> None:
@@ -130,13 +135,13 @@ def _label_site(site: Site, directories: list[Path], host: HostModel, text: Labe
         save_labels(directory, labels, source=LABEL_SOURCE)
 
 
-def _assemble(work_dir: Path, output: Path, prompts: list[str], record: Mapping[str, Any]) -> None:
+def _assemble(work_dir: Path, output: Path, references: ReferencePool, record: Mapping[str, Any]) -> None:
     part = output.with_name(f".{output.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     for name in ("host", "host-broad", *TEXTS):
         shutil.copytree(work_dir / name, part / name)
-    _write_json(part / "references.json", {"prompts": prompts})
+    references.save(part / BUNDLED_REFERENCES)
     _write_json(part / "build.json", record)
     write_manifest(part)
     shutil.rmtree(output, ignore_errors=True)

@@ -4,11 +4,12 @@ What `experiments clinic check` runs and what the build prints: host, splice, ex
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from circuits.references import ReferencePool
 from experiments.clinic.check_circuits import check_contrast_circuits, check_lone_circuits
 from experiments.clinic.check_features import check_features
 from experiments.clinic.check_host import check_host
@@ -40,7 +41,7 @@ class CheckReport:
         return {"passed": not self.failed, "measurements": rows, "details": self.details}
 
 
-def check_bundle(host: HostModel, saes: Path, references: Sequence[str], *, quick: bool = False) -> CheckReport:
+def check_bundle(host: HostModel, saes: Path, references: ReferencePool, *, quick: bool = False) -> CheckReport:
     """Measure a host with its SAEs.
 
     Args:

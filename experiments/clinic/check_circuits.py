@@ -1,18 +1,19 @@
 """Do circuits hold up: features only, all errors at their baseline, beside random features and a zero dictionary."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from circuits.baselines import Baseline, choose_references, contrast_baseline, resample_baseline
+from circuits.baselines import Baseline, contrast_baseline, resample_baseline
 from circuits.behaviour import Behaviour, describe_behaviour
 from circuits.evaluation import ALL_FEATURES, MIN_GAP, NodeSet, faithfulness, masked_metrics
 from circuits.node_effects import score_nodes
+from circuits.references import ReferencePool
 from circuits.runs import Runs, node_positions
 from circuits.selection import Ranking
 from experiments.clinic.answering import answers, single_token
@@ -73,11 +74,10 @@ def check_contrast_circuits(
 
 
 def check_lone_circuits(
-    host: HostModel, dictionaries: Mapping[Site, SAE], references: Sequence[str], *, n_prompts: int
+    host: HostModel, dictionaries: Mapping[Site, SAE], pool: ReferencePool, *, n_prompts: int
 ) -> tuple[list[Measurement], dict[str, Any]]:
     """Prompts without contrast, against the default baseline: sixteen references."""
     saes = _residual(dictionaries)
-    pool = [host.tokenise(reference) for reference in references]
     cases = [p.test_case for p in islice(paired_cases(host.tokenizer, seed=SEED + 1), n_prompts)]
     measured = []
     for case in progress(cases, "lone circuits", unit="prompt"):
@@ -117,12 +117,10 @@ def _answerable_pairs(host: HostModel) -> Iterator[tuple[TestCase, ContrastPromp
             yield case, contrast
 
 
-def _baseline(
-    host: HostModel, saes: Mapping[Site, SAE], behaviour: Behaviour, pool: Sequence[Int[Tensor, " _"]] | None
-) -> Baseline:
+def _baseline(host: HostModel, saes: Mapping[Site, SAE], behaviour: Behaviour, pool: ReferencePool | None) -> Baseline:
     positions = node_positions(host, behaviour)
     if pool is not None:
-        return resample_baseline(host, saes, choose_references(pool, behaviour.prompt_ids), positions)
+        return resample_baseline(host, saes, pool.nearest(behaviour.prompt_ids), positions)
     assert behaviour.contrast_ids is not None
     return contrast_baseline(host, saes, behaviour.contrast_ids, positions)
 
@@ -132,7 +130,7 @@ def _measure(
     saes: Mapping[Site, SAE],
     behaviour: Behaviour,
     *,
-    pool: Sequence[Int[Tensor, " _"]] | None = None,
+    pool: ReferencePool | None = None,
 ) -> _Faithful:
     runs = Runs.record(host, behaviour, saes, _baseline(host, saes, behaviour, pool))
     ranking = Ranking.by_effect(score_nodes(runs))

@@ -53,13 +53,13 @@ def _accuracy(name: str, right: torch.Tensor, bar: float | None) -> Measurement:
 def _by_kind(cases: list[TestCase], right: torch.Tensor) -> list[Measurement]:
     found = []
     for title, flags, bar in (
-        ("negation decides", [c.case.negation_decides for c in cases], 0.93),
-        ("a measured value decides", [c.case.numeric_decides for c in cases], None),
+        ("where negation decides", [c.case.negation_decides for c in cases], 0.93),
+        ("where a measured value decides", [c.case.numeric_decides for c in cases], None),
         ("with a distractor", [c.case.has_distractor for c in cases], None),
     ):
         chosen = torch.tensor(flags)
         if chosen.any():
-            found.append(_accuracy(f"host: diagnosis where {title}", right[chosen], bar))
+            found.append(_accuracy(f"host: diagnosis {title}", right[chosen], bar))
     return found
 
 

@@ -13,6 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from sae.written_whole import written_whole
+
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -32,10 +34,8 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.AdamW, 
     for name, parameter in model.named_parameters():
         tensors[f"weight/{name}"] = parameter.detach()
         tensors |= {f"{moment}/{name}": optimizer.state[parameter][moment] for moment in MOMENTS}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    save_file(tensors, unfinished, metadata={"record": json.dumps(record)})
-    unfinished.replace(path)
+    with written_whole(path) as part:
+        save_file(tensors, part, metadata={"record": json.dumps(record)})
 
 
 def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.AdamW) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from transformers import PreTrainedTokenizerFast
 from experiments.clinic.corpus import CHUNK_DOCUMENTS, document_chunk
 from experiments.clinic.document import Document
 from experiments.clinic.tokenizer import EOS_ID, PAD_ID
+from sae.written_whole import written_whole
 
 __all__ = ["Batch", "BatchStream", "TokenDataset", "answer_tokens", "load_or_build_dataset"]
 
@@ -99,11 +100,9 @@ class TokenDataset:
 
     def save(self, path: Path, *, record: str) -> None:
         """Write to `path` at once or not at all; `record` says what it was made from."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
         tensors = {"ids": self.ids, "is_answer": self.is_answer, "offsets": self.offsets}
-        save_file(tensors, unfinished, metadata={"record": record})
-        unfinished.replace(path)
+        with written_whole(path) as part:
+            save_file(tensors, part, metadata={"record": record})
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from experiments.clinic.host_data import BatchStream, load_or_build_dataset
 from experiments.clinic.host_stage import Stage, train_stage
 from experiments.clinic.knowledge import DISEASES, DRUG_CLASSES
 from experiments.clinic.tokenizer import BOS_ID, CONTEXT_LENGTH, EOS_ID, PAD_ID, train_tokenizer
+from sae.written_whole import written_whole
 
 __all__ = ["HostTrainingConfig", "initial_host", "save_host", "train_host"]
 
@@ -149,13 +150,10 @@ def _open_report(path: Path, config: HostTrainingConfig, seed: int) -> dict[str,
             raise ValueError(f"{path} is of a run with another config or seed; remove it or use another directory")
         return report
     report = {**identity, "stages": {}}
-    path.parent.mkdir(parents=True, exist_ok=True)
     _write_json(path, report)
     return report
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    """Replace the file at once."""
-    unfinished = path.with_suffix(".json.tmp")
-    unfinished.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    unfinished.replace(path)
+    with written_whole(path) as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", "utf-8")

@@ -8,6 +8,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from sae.written_whole import written_whole
+
 __all__ = ["LABELS_FILE", "MIN_LABEL_F1", "FeatureLabel", "load_labels", "save_labels"]
 
 LABELS_FILE = "labels.json"
@@ -49,8 +51,6 @@ def save_labels(directory: Path, labels: dict[int, FeatureLabel], *, source: str
     """Write the labels of an SAE directory; `source` says how they were chosen and scored."""
     path = Path(directory) / LABELS_FILE
     entries = {str(i): {"label": label.text, "f1": round(label.f1, 4)} for i, label in sorted(labels.items())}
-    part = path.with_suffix(".part")
-    part.write_text(
-        json.dumps({"schema_version": _SCHEMA_VERSION, "source": source, "labels": entries}, indent=1), encoding="utf-8"
-    )
-    part.replace(path)
+    record = {"schema_version": _SCHEMA_VERSION, "source": source, "labels": entries}
+    with written_whole(path) as part:
+        part.write_text(json.dumps(record, indent=1), encoding="utf-8")

@@ -82,12 +82,16 @@ def test_axes_name_tokens_and_sites():
 
 @pytest.mark.parametrize("token", ["$x^2$", "$", "肺", "\x1b[2J\n", "_{", "\\frac"])
 def test_any_token_can_be_drawn(token, tmp_path):
-    draw_circuit(replace(two_nodes(("a", token)), target=token), tmp_path / "circuit.png")
+    path = tmp_path / "circuit.png"
+    draw_circuit(replace(two_nodes(("a", token)), target=token), path)
+    assert path.read_bytes().startswith(MAGIC[".png"])
 
 
 @pytest.mark.parametrize("circuit", [two_nodes().subset(0), example_circuit(n_nodes=1, n_tokens=1)])
 def test_almost_empty_circuits_are_drawn(circuit, tmp_path):
-    draw_circuit(circuit, tmp_path / "circuit.png")
+    path = tmp_path / "circuit.png"
+    draw_circuit(circuit, path)
+    assert path.read_bytes().startswith(MAGIC[".png"])
 
 
 def test_an_empty_circuit_says_so():

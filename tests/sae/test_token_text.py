@@ -1,6 +1,6 @@
 import pytest
 
-from circuits.token_text import readable_token
+from sae.token_text import readable_token
 
 
 @pytest.mark.parametrize(
