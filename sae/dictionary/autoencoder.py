@@ -1,7 +1,8 @@
-"""A sparse autoencoder with JumpReLU activations: encode, decode, save, load. No training state."""
+"""A sparse autoencoder with JumpReLU or TopK activations: encode, decode, save, load. No training state."""
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from sae.dictionary.feature_acts import FeatureActs
-from sae.dictionary.formats import StoredSAE, read_saelens, write_saelens
+from sae.dictionary.formats.registry import read_stored
+from sae.dictionary.formats.saelens import write_saelens
+from sae.dictionary.formats.stored import StoredSAE
 from sae.host.sites import Site
 
 __all__ = ["SAE"]
@@ -27,6 +30,9 @@ class SAE:
         f  = relu(pi) * (pi > threshold)                     JumpReLU, Rajamanoharan et al. 2024, eq. 3
         x_hat = f @ W_dec + b_dec
 
+    A TopK dictionary (Gao et al. 2024, arXiv 2406.04093) has no thresholds: of `relu(pi)` the `top_k` largest of each
+    token are kept. Which of its features are active then depends on all of them.
+
     `b_dec` is not subtracted from the input. Both weight matrices are stored with one row per feature,
     because every sparse operation reads whole features; `W_enc` is a transposed view. All arithmetic is in
     float32.
@@ -37,12 +43,14 @@ class SAE:
         decoder_rows: Row i is the direction that feature i writes.
         b_dec: Decoder bias, added to every reconstruction.
         threshold: A feature is active where its pre-activation exceeds this; not negative.
+        top_k: Most active features of a token, for a TopK dictionary, whose thresholds are all 0.
         site: Where in the host the dictionary belongs, if known.
         metadata: Free-form record, written with the weights; values must be JSON.
         path: Directory that the SAE was read from, if any.
 
     Raises:
-        ValueError: The shapes do not fit together, or a threshold is negative or not finite.
+        ValueError: The shapes do not fit together, a threshold is negative or not finite, or `top_k` is not from 1 to
+            d_sae or stands beside thresholds.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class SAE:
         decoder_rows: Float[Tensor, "d_sae d_model"],
         b_dec: Float[Tensor, " d_model"],
         threshold: Float[Tensor, " d_sae"],
+        top_k: int | None = None,
         site: Site | None = None,
         metadata: Mapping[str, Any] | None = None,
         path: Path | None = None,
@@ -62,10 +71,12 @@ class SAE:
         self.decoder_rows = decoder_rows.float().contiguous()
         self.b_dec = b_dec.float()
         self.threshold = threshold.float()
+        self.top_k = top_k
         self.site = site
         self.metadata = dict(metadata or {})
         self.path = path
         self._check_shapes()
+        self._check_activation()
 
     def _check_shapes(self) -> None:
         d_sae, d_model = self.encoder_rows.shape
@@ -79,11 +90,20 @@ class SAE:
             found = tuple(getattr(self, name).shape)
             if found != shape:
                 raise ValueError(f"{name} has shape {found}, expected {shape} to fit the encoder's {d_sae} x {d_model}")
+
+    def _check_activation(self) -> None:
         if not bool(((self.threshold >= 0) & self.threshold.isfinite()).all()):
             raise ValueError("threshold has negative or non-finite entries, expected every entry >= 0")
+        if self.top_k is None:
+            return
+        if not 1 <= self.top_k <= self.d_sae:
+            raise ValueError(f"top_k is {self.top_k}, expected an integer from 1 to d_sae, {self.d_sae}")
+        if bool(self.threshold.any()):
+            raise ValueError(f"threshold is not 0 beside top_k {self.top_k}, expected one or the other")
 
     def __repr__(self) -> str:
-        return f"SAE(site={self.site}, d_model={self.d_model}, d_sae={self.d_sae})"
+        top_k = f", top_k={self.top_k}" if self.top_k else ""
+        return f"SAE(site={self.site}, d_model={self.d_model}, d_sae={self.d_sae}{top_k})"
 
     @property
     def d_model(self) -> int:
@@ -122,8 +142,8 @@ class SAE:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over shapes and float32 values of the five tensors: equal hashes, equal dictionaries."""
-        digest = hashlib.sha256()
+        """SHA-256 over shapes and float32 values of the five tensors, and `top_k`: equal hashes, equal dictionaries."""
+        digest = hashlib.sha256(f"top_k{self.top_k}".encode() if self.top_k else b"")
         for name, tensor in self.tensors().items():
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             # feature-major bytes: no transposed copy of a large encoder
@@ -145,7 +165,8 @@ class SAE:
         Raises:
             ValueError: `x` is of another width than the dictionary.
         """
-        return _jump_relu(self.pre_acts(x), self.threshold)
+        feature_acts = _jump_relu(self.pre_acts(x), self.threshold)
+        return feature_acts if self.top_k is None else _largest(feature_acts, self.top_k)
 
     @torch.no_grad()
     def encode_sparse(self, x: Float[Tensor, "tokens d_model"]) -> FeatureActs:
@@ -156,7 +177,9 @@ class SAE:
     def encode_features(
         self, x: Float[Tensor, "*batch d_model"], feature_ids: Int[Tensor, " chosen"]
     ) -> Float[Tensor, "*batch chosen"]:
-        """Activations of the chosen features only, at the cost of those features only."""
+        """Activations of the chosen features only, at the cost of those; TopK must encode all to know its largest."""
+        if self.top_k is not None:
+            return self.encode(x)[..., feature_ids]
         self._check_width(x)
         pre_acts = functional.linear(x.float(), self.encoder_rows[feature_ids], self.b_enc[feature_ids])
         return _jump_relu(pre_acts, self.threshold[feature_ids])
@@ -191,39 +214,58 @@ class SAE:
     def rounded(self, dtype: torch.dtype = torch.bfloat16) -> "SAE":
         """The dictionary that `save` writes: both weight matrices rounded, biases and threshold kept."""
         tensors = self.tensors()
-        return self._with_tensors(tensors | {name: tensors[name].to(dtype).float() for name in ("W_enc", "W_dec")})
+        return self._with_tensors({name: tensors[name].to(dtype).float() for name in ("W_enc", "W_dec")})
 
     def with_threshold(self, threshold: Float[Tensor, " d_sae"]) -> "SAE":
-        """The same dictionary with other thresholds."""
-        return self._with_tensors(self.tensors() | {"threshold": threshold})
+        """The JumpReLU dictionary with other thresholds; one that was TopK no longer is."""
+        stored = self.stored()
+        stored = replace(stored, tensors=stored.tensors | {"threshold": threshold}, top_k=None)
+        return SAE.from_stored(stored, path=self.path)
 
     def with_metadata(self, metadata: Mapping[str, Any]) -> "SAE":
         """The same dictionary with another record."""
-        return _from_tensors(self.tensors(), site=self.site, metadata=metadata, path=self.path)
+        return SAE.from_stored(replace(self.stored(), metadata=dict(metadata)), path=self.path)
 
     def _with_tensors(self, tensors: Mapping[str, Tensor]) -> "SAE":
-        return _from_tensors(tensors, site=self.site, metadata=self.metadata, path=self.path)
+        return SAE.from_stored(replace(self.stored(), tensors=self.tensors() | dict(tensors)), path=self.path)
 
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> "SAE":
-        """Read an SAELens directory.
+        """Read an SAE directory; its files tell the layout.
 
         Args:
-            path: Directory with `cfg.json` and `sae_weights.safetensors`.
+            path: Directory of SAELens (`cfg.json`, `sae_weights.safetensors`), dictionary_learning (`config.json`,
+                `ae.pt`), Gemma Scope (`params.npz`; `config.json`, `params.safetensors`) or Llama Scope
+                (`hyperparams.json`, `checkpoints/final.safetensors`).
             device: Where to put the weights.
 
         Returns:
-            The dictionary with its weights in float32, whatever the precision on disk.
+            The dictionary with its weights in float32, whatever the precision on disk. It reads the host's own
+            activations: norms, input scale and input bias are folded into the weights.
 
         Raises:
-            ValueError: The directory is no SAE, is damaged, or is of a kind that cannot be read as JumpReLU.
+            ValueError: The directory is no SAE, is damaged, or is of a kind that is neither JumpReLU, ReLU nor TopK.
         """
-        return cls.from_stored(read_saelens(Path(path), device=device), path=Path(path))
+        return cls.from_stored(read_stored(Path(path), device), path=Path(path))
 
     @classmethod
     def from_stored(cls, stored: StoredSAE, *, path: Path | None = None) -> "SAE":
         """The dictionary that was read from a file or a release."""
-        return _from_tensors(stored.tensors, site=stored.site, metadata=stored.metadata, path=path)
+        return cls(
+            encoder_rows=stored.tensors["W_enc"].T,
+            b_enc=stored.tensors["b_enc"],
+            decoder_rows=stored.tensors["W_dec"],
+            b_dec=stored.tensors["b_dec"],
+            threshold=stored.tensors["threshold"],
+            top_k=stored.top_k,
+            site=stored.site,
+            metadata=stored.metadata,
+            path=path,
+        )
+
+    def stored(self) -> StoredSAE:
+        """What every file layout is written from."""
+        return StoredSAE(self.tensors(), self.site, self.metadata, self.top_k)
 
     def save(self, path: str | Path, *, weight_dtype: torch.dtype = torch.bfloat16) -> None:
         """Write an SAELens directory, from which sae-lens and `SAE.load` read the same numbers.
@@ -232,8 +274,11 @@ class SAE:
             path: Directory to write; made if missing.
             weight_dtype: Precision of the two weight matrices on disk, bfloat16 or float32.
                 Biases and threshold are always float32.
+
+        Raises:
+            ValueError: The precision is another, or the directory cannot be written.
         """
-        write_saelens(Path(path), self.tensors(), site=self.site, metadata=self.metadata, weight_dtype=weight_dtype)
+        write_saelens(Path(path), self.stored(), weight_dtype=weight_dtype)
 
 
 def _jump_relu(
@@ -242,17 +287,7 @@ def _jump_relu(
     return pre_acts.relu() * (pre_acts > threshold)
 
 
-def _from_tensors(
-    tensors: Mapping[str, Tensor], *, site: Site | None, metadata: Mapping[str, Any], path: Path | None
-) -> SAE:
-    """An SAE from its tensors under the field's names and shapes."""
-    return SAE(
-        encoder_rows=tensors["W_enc"].T,
-        b_enc=tensors["b_enc"],
-        decoder_rows=tensors["W_dec"],
-        b_dec=tensors["b_dec"],
-        threshold=tensors["threshold"],
-        site=site,
-        metadata=metadata,
-        path=path,
-    )
+def _largest(feature_acts: Float[Tensor, "*batch d_sae"], k: int) -> Float[Tensor, "*batch d_sae"]:
+    """The k largest of each token, all others 0."""
+    values, feature_ids = feature_acts.topk(k, dim=-1, sorted=False)
+    return torch.zeros_like(feature_acts).scatter(-1, feature_ids, values)

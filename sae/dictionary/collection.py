@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sae.dictionary.autoencoder import SAE
-from sae.dictionary.formats import is_sae_directory, read_site
+from sae.dictionary.formats.registry import is_sae_directory, read_site
 from sae.dictionary.host_record import check_recorded_host
 from sae.dictionary.releases import load_pretrained, release_sites
 from sae.host.host import HostModel
@@ -69,7 +69,10 @@ def _directory_loaders(path: Path) -> dict[Site, Loader]:
     """How to load each SAE of a directory, by site; only the configurations are read here."""
     directories = [path] if is_sae_directory(path) else sorted(filter(is_sae_directory, path.glob("*")))
     if not directories:
-        raise ValueError(f"{path} holds no SAE, expected cfg.json and sae_weights.safetensors in it or one level below")
+        raise ValueError(
+            f"{path} holds no SAE, expected cfg.json and sae_weights.safetensors (or the files of another "
+            "library) in it or one level below"
+        )
     sources: dict[Site, Path] = {}
     for directory in directories:
         site = read_site(directory)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sae.dictionary.formats import RECORD
+from sae.dictionary.formats.stored import RECORD
 from sae.host.host import HostModel
 
 __all__ = ["check_recorded_host", "fingerprint", "host_record"]

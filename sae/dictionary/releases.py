@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 from sae.dictionary.autoencoder import SAE
-from sae.dictionary.formats import from_saelens
+from sae.dictionary.formats.saelens import from_saelens
 from sae.dictionary.hook_names import site_from_hook_name
 from sae.host.sites import Site
 
@@ -29,7 +29,7 @@ def load_pretrained(release: str, sae_id: str) -> SAE:
     """Download one SAE of a release, or find it in the cache.
 
     Raises:
-        ValueError: It cannot be had, or is of a kind that cannot be read as JumpReLU.
+        ValueError: It cannot be had, or is of a kind that is neither JumpReLU, ReLU nor TopK.
     """
     import sae_lens
 

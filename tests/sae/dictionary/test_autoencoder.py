@@ -119,3 +119,60 @@ def test_another_width_is_refused_with_both_numbers():
 def test_negative_thresholds_are_refused():
     with pytest.raises(ValueError, match="threshold has negative or non-finite entries"):
         three_features(threshold=torch.tensor([1.0, -0.1, 0.0]))
+
+
+def top_2_of_4(**changes) -> SAE:
+    """Four features that read one coordinate each, of which a token may have two."""
+    parts = {"encoder_rows": torch.eye(4), "b_enc": torch.zeros(4), "decoder_rows": torch.eye(4)}
+    return SAE(**(parts | {"b_dec": torch.zeros(4), "threshold": torch.zeros(4), "top_k": 2} | changes))
+
+
+@pytest.mark.parametrize(
+    ("x", "feature_acts"),
+    [
+        ([1.0, 4.0, 2.0, 3.0], [0.0, 4.0, 0.0, 3.0]),
+        ([1.0, -4.0, -2.0, -3.0], [1.0, 0.0, 0.0, 0.0]),  # only positive pre-activations are kept
+        ([0.0, -4.0, -2.0, -3.0], [0.0, 0.0, 0.0, 0.0]),
+    ],
+)
+def test_top_k_keeps_the_largest_of_each_token(x, feature_acts):
+    assert top_2_of_4().encode(torch.tensor(x)).tolist() == feature_acts
+
+
+def test_top_k_paths_agree():
+    sae = top_2_of_4()
+    x = torch.randn(3, 5, 4)
+
+    torch.testing.assert_close(sae.encode_features(x, torch.tensor([3, 1])), sae.encode(x)[..., [3, 1]])
+    torch.testing.assert_close(sae.encode_sparse(x[0]).to_dense(), sae.encode(x[0]))
+    assert int(sae.encode_sparse(x[0]).l0.max()) <= 2
+
+
+def test_top_k_gradient_reaches_the_input_through_the_kept_features_only():
+    x = torch.tensor([1.0, 4.0, 2.0, 3.0], requires_grad=True)
+
+    top_2_of_4().encode(x).sum().backward()
+
+    assert x.grad.tolist() == [0.0, 1.0, 0.0, 1.0]
+
+
+def test_top_k_survives_copies_and_ends_with_thresholds():
+    sae = top_2_of_4()
+
+    assert (sae.to("cpu").top_k, sae.rounded().top_k, sae.with_metadata({}).top_k) == (2, 2, 2)
+    assert sae.with_threshold(torch.ones(4)).top_k is None
+    assert sae.content_hash != top_2_of_4(top_k=None).content_hash
+    assert repr(sae) == "SAE(site=None, d_model=4, d_sae=4, top_k=2)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"top_k": 0}, "top_k is 0, expected an integer from 1 to d_sae, 4"),
+        ({"top_k": 5}, "top_k is 5, expected an integer from 1 to d_sae, 4"),
+        ({"threshold": torch.ones(4)}, "threshold is not 0 beside top_k 2"),
+    ],
+)
+def test_a_top_k_that_means_nothing_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        top_2_of_4(**changes)

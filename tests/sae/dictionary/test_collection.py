@@ -7,6 +7,7 @@ from tiny_models import random_sae, save_tiny_llama, tiny_llama
 
 from sae.dictionary import collection, releases
 from sae.dictionary.collection import load_saes
+from sae.dictionary.formats.dictionary_learning import write_dictionary_learning
 from sae.dictionary.host_record import fingerprint, host_record
 from sae.host.host import HostModel
 from sae.host.sites import Site
@@ -57,6 +58,12 @@ def test_without_our_record_the_hook_name_says_the_site(directory, host):
     file.write_text(json.dumps(config))
 
     assert names(load_saes(directory / "resid_post.2", host=host)) == ["resid_post.2"]
+
+
+def test_saes_of_another_library_are_found_too(directory, host):
+    write_dictionary_learning(directory / "theirs", random_sae(site=Site("resid_post", 1)).stored())
+
+    assert names(load_saes(directory, host=host)) == ["resid_post.0", "resid_post.1", "resid_post.2"]
 
 
 def test_a_missing_site_is_refused_with_the_list_of_those_present(directory, host):

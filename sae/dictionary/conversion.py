@@ -1,0 +1,58 @@
+"""From one library's files to another's, with nothing lost."""
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from sae.dictionary.autoencoder import SAE
+from sae.dictionary.formats.registry import WRITERS
+from sae.dictionary.formats.saelens import write_saelens
+from sae.dictionary.labels import LABELS_FILE
+from sae.dictionary.releases import load_pretrained
+
+__all__ = ["convert"]
+
+
+def convert(source: str | Path, output: str | Path, *, to: str = "saelens") -> SAE:
+    """Read an SAE of any known layout and write it in another.
+
+    Weights are written in float32, except that an SAELens directory keeps bfloat16 where that loses nothing. Names of
+    features go with them.
+
+    Args:
+        source: An SAE directory, or `RELEASE:SAE_ID` of sae-lens.
+        output: Directory to write, made if missing.
+        to: `saelens`, `dictionary_learning` or `gemma_scope`.
+
+    Returns:
+        The dictionary that was written.
+
+    Raises:
+        ValueError: There is no such layout, `output` holds something already, or the source cannot be read or cannot
+            be expressed in the layout.
+    """
+    if to not in WRITERS:
+        raise ValueError(f"cannot convert to {to!r}, expected one of {', '.join(WRITERS)}")
+    output = Path(output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise ValueError(f"output {str(output)!r} holds something already; give another directory")
+    sae = _load(source)
+    if to == "saelens":
+        write_saelens(output, sae.stored(), weight_dtype=_lossless_dtype(sae))
+    else:
+        WRITERS[to](output, sae.stored())
+    if sae.path is not None and (sae.path / LABELS_FILE).is_file():
+        shutil.copyfile(sae.path / LABELS_FILE, output / LABELS_FILE)
+    return sae
+
+
+def _load(source: str | Path) -> SAE:
+    path = Path(source).expanduser()
+    release, _, sae_id = str(source).partition(":")
+    return load_pretrained(release, sae_id) if sae_id and not path.exists() else SAE.load(path)
+
+
+def _lossless_dtype(sae: SAE) -> torch.dtype:
+    is_rounded = sae.rounded(torch.bfloat16).content_hash == sae.content_hash
+    return torch.bfloat16 if is_rounded else torch.float32
