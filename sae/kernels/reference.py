@@ -11,8 +11,19 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import linear
 
-__all__ = ["batch_topk", "jump_relu", "reconstruction_loss", "reconstruction_loss_gradients", "step"]
+from sae.kernels.loss import LossSettings
+from sae.kernels.weights import DictionaryWeights
+
+__all__ = [
+    "batch_topk",
+    "jump_relu",
+    "reconstruction_loss",
+    "reconstruction_loss_gradients",
+    "step",
+    "training_loss",
+]
 
 
 def jump_relu(
@@ -106,6 +117,48 @@ def reconstruction_loss_gradients(
         "W_dec": feature_acts.T @ r,
         "b_dec": r.sum(0),
     }
+
+
+def training_loss(
+    weights: DictionaryWeights,
+    x: Float[Tensor, "tokens d_model"],
+    loss: LossSettings,
+    *,
+    dead: Bool[Tensor, " d_sae"] | None = None,
+    emphasis: Float[Tensor, "tokens 1"] | None = None,
+) -> Float[Tensor, ""]:
+    r"""The loss of a training step, to be differentiated by autograd.
+
+        1/N sum_n a_n^2 |x_hat_n - x_n|^2  +  penalty (see `LossSettings`)
+            +  lambda_P/N sum_n sum_{i dead} relu(theta_i - pi_ni) |d_i|
+
+    Args:
+        weights: In any precision.
+        x: Normalised activations, in the same precision.
+        loss: The penalty and the pseudo-derivatives.
+        dead: Features that the pre-activation loss pulls up; none where it is left out. At pi = theta exactly
+            its slope is that of the inactive side.
+        emphasis: a of each token, above 0; 1 where it is left out.
+    """
+    eps, through_window = loss.bandwidth, loss.gradient_through_window
+    threshold, pre_acts = weights.threshold, linear(x, weights.encoder_rows, weights.b_enc)
+    moved = threshold if loss.reconstruction_moves_threshold else threshold.detach()
+    feature_acts = jump_relu(pre_acts, moved, bandwidth=eps, gradient_through_window=through_window)
+    error = feature_acts @ weights.decoder_rows + weights.b_dec - x
+    scaled_error = error if emphasis is None else error * emphasis
+    norms = weights.decoder_rows.norm(dim=1)
+    total = reconstruction_loss(scaled_error, torch.zeros_like(x))
+    l0 = step(pre_acts, threshold, bandwidth=eps, gradient_through_window=through_window).sum(1)
+    if loss.sparsity == "step":
+        total = total + loss.coefficient * l0.mean()
+    if loss.sparsity == "quadratic" and loss.l0_target is not None:
+        total = total + loss.coefficient * (2 / loss.l0_target * (l0 - loss.l0_target).square()).mean()
+    if loss.sparsity == "tanh":
+        total = total + loss.coefficient * torch.tanh(loss.tanh_scale * feature_acts * norms).sum(1).mean()
+    if dead is not None:
+        distances = (threshold - pre_acts) * (pre_acts <= threshold) * dead
+        total = total + loss.pre_act_coefficient * (distances * norms).sum(1).mean()
+    return total
 
 
 def batch_topk(pre_acts: Float[Tensor, "tokens d_sae"], k: float | int) -> Float[Tensor, "tokens d_sae"]:
