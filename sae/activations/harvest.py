@@ -7,19 +7,21 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from tqdm import tqdm
 
+from sae.activations.documents import Document, DocumentReader, batches_of_similar_length, cut_to
 from sae.activations.log_probs import next_token_log_probs
 from sae.host.host import HostModel
-from sae.host.prompts import prompt_ids
 from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
+from sae.progress import progress_counter
 
-__all__ = ["NO_TOKEN", "Harvest", "harvest"]
+__all__ = ["COLUMNS", "NO_TOKEN", "Harvest", "harvest", "harvest_batches"]
 
 logger = logging.getLogger(__name__)
 
 NO_TOKEN = -1
+COLUMNS = ("token_ids", "next_ids", "document_ids", "positions", "log_probs", "next_log_probs")
+"""What a harvest knows of each token besides its activations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,11 @@ class Harvest:
         """Number of tokens."""
         return len(self.token_ids)
 
+    @property
+    def columns(self) -> dict[str, Tensor]:
+        """What is known of each token besides its activations, by the name of the attribute."""
+        return {name: column for name in COLUMNS if (column := getattr(self, name)) is not None}
+
 
 def harvest(
     host: HostModel,
@@ -79,55 +86,50 @@ def harvest(
     Raises:
         ValueError: There is no text at all, or an activation is too large for `dtype`.
     """
-    documents = _documents(host, texts, n_tokens)
+    documents = cut_to(DocumentReader(host, texts, context_tokens=host.context_length).take(n_tokens), n_tokens)
     if not documents:
         raise ValueError("the corpus gave no token to harvest, expected at least one document with text")
-    capacity = sum(len(ids) for ids in documents)
+    capacity = sum(len(document.ids) for document in documents)
+    found = sum(document.n_tokens for document in documents)
+    if found < n_tokens:
+        logger.warning("the corpus ended %d tokens short of %d", n_tokens - found, n_tokens)
     activations = {site: torch.empty(capacity, host.d_model, dtype=dtype) for site in sites}
     columns: list[dict[str, Tensor]] = []
     filled = 0
-    with tqdm(total=capacity, desc="harvesting", unit="token", unit_scale=True, delay=2, disable=None) as progress:
-        for document_ids, batch in _batches(host, documents, batch_documents):
-            captured, log_probs = _run(host, batch, sites, importance=importance)
-            kept = int(batch.node_mask.sum())
+    with progress_counter(found, "harvesting", unit="token") as bar:
+        batches = batches_of_similar_length(documents, max_documents=batch_documents)
+        for part in harvest_batches(host, batches, sites, importance=importance):
             for site, store in activations.items():
-                store[filled : filled + kept] = _stored(captured[site][batch.node_mask], dtype, site)
-            columns.append(_columns(batch, document_ids, log_probs))
-            filled += kept
-            progress.update(int(batch.attention_mask.sum()))
+                store[filled : filled + part.n_tokens] = _stored(part.activations[site], dtype, site)
+            columns.append(part.columns)
+            filled += part.n_tokens
+            bar.update(part.n_tokens)
     return Harvest(
         activations={site: store[:filled] for site, store in activations.items()},
         **{name: torch.cat([part[name] for part in columns]) for name in columns[0]},
     )
 
 
-def _documents(host: HostModel, texts: Iterable[str], n_tokens: int) -> list[Int64[Tensor, " _"]]:
-    """Token ids of the first documents that hold `n_tokens` tokens besides BOS."""
-    documents: list[Tensor] = []
-    missing = n_tokens
-    for text in texts:
-        if missing <= 0:
-            break
-        if not text.strip():
-            continue
-        ids = prompt_ids(host.tokenizer, text)[: host.context_length]
-        n_bos = int(ids[0] == host.tokenizer.bos_token_id)
-        ids = ids[: n_bos + missing]
-        missing -= len(ids) - n_bos
-        documents.append(torch.tensor(ids))
-    if missing > 0:
-        logger.warning("the corpus ended %d tokens short of %d", missing, n_tokens)
-    return documents
+def harvest_batches(
+    host: HostModel, batches: Iterable[Sequence[Document]], sites: Sequence[Site], *, importance: bool = False
+) -> Iterator[Harvest]:
+    """Run batches of documents and give what each of them yields.
 
+    Args:
+        host: The model; layers after the last of `sites` do not run, unless `importance` needs the logits.
+        batches: Documents that go through the host together.
+        sites: Where to read.
+        importance: Also give log-probabilities.
 
-def _batches(
-    host: HostModel, documents: Sequence[Int64[Tensor, " _"]], batch_documents: int
-) -> Iterator[tuple[Int64[Tensor, " batch"], TokenBatch]]:
-    """Batches of documents of similar length, so that little is padding."""
-    order = sorted(range(len(documents)), key=lambda index: len(documents[index]))
-    for start in range(0, len(order), batch_documents):
-        chosen = order[start : start + batch_documents]
-        yield torch.tensor(chosen), host.batch([documents[index] for index in chosen])
+    Yields:
+        The tokens of one batch, activations still in the precision and on the device of the host.
+    """
+    for documents in batches:
+        batch = host.batch([document.ids for document in documents])
+        captured, log_probs = _run(host, batch, sites, importance=importance)
+        indices = torch.tensor([document.index for document in documents])
+        activations = {site: captured[site][batch.node_mask] for site in sites}
+        yield Harvest(activations, **_columns(batch, indices, log_probs))
 
 
 def _run(

@@ -1,111 +1,78 @@
-"""One BatchTopK training step: select the active entries, reconstruct from them, and their exact gradients.
-
-Only active entries carry gradient (`sae.kernels.reference.reconstruction_loss_gradients`), so after the
-encoder's matrix product everything costs tokens * k rows instead of tokens * d_sae.
-"""
+"""Training a BatchTopK dictionary, handed over as JumpReLU."""
 
 import math
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
-from torch.nn import Parameter
-from torch.nn.functional import embedding_bag, linear, normalize
+from torch.nn.functional import linear
 
-__all__ = [
-    "ActiveEntries",
-    "BatchTopKWeights",
-    "StepResult",
-    "active_entries",
-    "batch_threshold",
-    "forward_backward",
-]
+from sae.activations.statistics import SiteStatistics
+from sae.activations.token_draw import TokenDraw
+from sae.kernels.loss import StepStatistics, WeightGradients
+from sae.kernels.sparse import selected_gradients
+from sae.kernels.weights import DictionaryWeights
+from sae.training.calibration import threshold_for_l0, thresholds_under_emphasis
+from sae.training.config import BatchTopKConfig
+from sae.training.sae_trainer import Calibrated, SAETrainer, TrainingGoal
+
+__all__ = ["BatchTopKTrainer", "batch_threshold"]
 
 SMALLEST_THRESHOLD = 1e-3
 SUBSAMPLE = 31
-# rows gathered at a time; larger pieces fall out of the processor's cache
-ENTRIES_PER_PIECE = 2048
 
 
-@dataclass(frozen=True, eq=False)
-class BatchTopKWeights:
-    """The trained tensors, in units of normalised activations; decoder rows have unit length."""
+class BatchTopKTrainer(SAETrainer):
+    """Bussmann et al. 2024: the largest pre-activations of a batch are active, k of a token on average.
 
-    encoder_rows: Float[Parameter, "d_sae d_model"]
-    b_enc: Float[Parameter, " d_sae"]
-    decoder_rows: Float[Parameter, "d_sae d_model"]
-    b_dec: Float[Parameter, " d_model"]
+    Args:
+        goal: What to train, with a `BatchTopKConfig`.
+        statistics: Of the site's activations.
+        device: Where to train.
 
-    @classmethod
-    def random(cls, d_sae: int, d_model: int, *, generator: torch.Generator) -> "BatchTopKWeights":
-        """Random unit decoder rows, the encoder equal to them, zero biases."""
-        device = generator.device
-        rows = normalize(torch.randn(d_sae, d_model, generator=generator, device=device))
-        return cls(
-            encoder_rows=Parameter(rows.clone()),
-            b_enc=Parameter(torch.zeros(d_sae, device=device)),
-            decoder_rows=Parameter(rows),
-            b_dec=Parameter(torch.zeros(d_model, device=device)),
-        )
-
-    def parameters(self) -> list[Parameter]:
-        """What the optimiser moves."""
-        return [self.encoder_rows, self.b_enc, self.decoder_rows, self.b_dec]
-
-    @torch.no_grad()
-    def normalise_decoder(self) -> None:
-        """Scale every decoder row to unit length, in place."""
-        self.decoder_rows.copy_(normalize(self.decoder_rows))
-
-
-@dataclass(frozen=True, eq=False)
-class ActiveEntries:
-    """Active features of a batch, token by token; `feature_order` sorts the same entries by feature."""
-
-    token_ids: Int64[Tensor, " active"]
-    feature_ids: Int64[Tensor, " active"]
-    values: Float[Tensor, " active"]
-    feature_order: Int64[Tensor, " active"]
-    n_tokens: int
-    d_sae: int
-
-    def per_token(self, rows: Float[Tensor, "d_sae d_model"]) -> Float[Tensor, "tokens d_model"]:
-        """For each token the sum of its features' rows, weighted by the values."""
-        return _weighted_sums(rows, self.feature_ids, self.values, _offsets(self.token_ids, self.n_tokens))
-
-    def per_feature(
-        self, rows: Float[Tensor, "tokens d_model"], weights: Float[Tensor, " active"]
-    ) -> Float[Tensor, "d_sae d_model"]:
-        """For each feature the sum of its tokens' rows, weighted by `weights`."""
-        order = self.feature_order
-        offsets = _offsets(self.feature_ids, self.d_sae)
-        return _weighted_sums(rows, self.token_ids[order], weights[order], offsets)
-
-    def inner_products(
-        self, token_rows: Float[Tensor, "tokens d_model"], feature_rows: Float[Tensor, "d_sae d_model"]
-    ) -> Float[Tensor, " active"]:
-        """For each entry the inner product of its token's row with its feature's row."""
-        pieces = zip(self.token_ids.split(ENTRIES_PER_PIECE), self.feature_ids.split(ENTRIES_PER_PIECE), strict=True)
-        products = [
-            token_rows.index_select(0, tokens) * feature_rows.index_select(0, features) for tokens, features in pieces
-        ]
-        return torch.cat([product.sum(-1) for product in products])
-
-
-@dataclass(frozen=True, eq=False)
-class StepResult:
-    """What a step observed.
-
-    Attributes:
-        fvu: Mean squared error of an element; inputs have unit variance, so this is the unexplained fraction.
-        l0: Mean number of active features of a token.
-        fire_counts: Number of tokens on which each feature is active.
+    Raises:
+        ValueError: There is a dictionary to begin with, whose thresholds would be lost.
     """
 
-    fvu: Float[Tensor, ""]
-    l0: float
-    fire_counts: Int64[Tensor, " d_sae"]
+    def __init__(self, goal: TrainingGoal, statistics: SiteStatistics, *, device: torch.device) -> None:
+        assert isinstance(goal.config, BatchTopKConfig)
+        if goal.start is not None:
+            raise ValueError(f"{goal.name} is to begin with an SAE, which BatchTopK cannot; use architecture jumprelu")
+        self.config = goal.config
+        generator = torch.Generator(device).manual_seed(self.config.seed)
+        weights = DictionaryWeights.random(self.config.d_sae, len(statistics.mean), generator=generator)
+        super().__init__(goal, weights, statistics, threshold_learning_rate=None)
+
+    @property
+    def l0_target(self) -> float:
+        """k of the next step."""
+        return self.config.k_at(self.steps_done)
+
+    @torch.no_grad()
+    def gradients(self, x: Float[Tensor, "tokens d_model"], draw: TokenDraw) -> tuple[StepStatistics, WeightGradients]:
+        """Of the squared error, the selection being a constant.
+
+        With emphasis a the error of a token counts a^2 times, and features are selected by a * pre_act: at unit
+        decoder rows, by how much they lower that loss.
+        """
+        pre_acts = linear(x, self.weights.encoder_rows, self.weights.b_enc)
+        k, phase = self.l0_target, self.steps_done
+        if draw.emphasis is None:
+            return selected_gradients(self.weights, x, batch_threshold(pre_acts, k, phase=phase), pre_acts=pre_acts)
+        emphasis = draw.emphasis.to(x)[:, None]
+        threshold = batch_threshold(pre_acts * emphasis, k, phase=phase) / emphasis
+        return selected_gradients(self.weights, x, threshold, pre_acts=pre_acts, emphasis=emphasis)
+
+    def calibrated(
+        self, held_out: Float[Tensor, "tokens d_model"], emphasis: Float[Tensor, " tokens"] | None
+    ) -> Calibrated:
+        """One threshold for all features; under emphasis one for each."""
+        sae, k = self.folded(), self.config.k
+        if emphasis is None:
+            threshold = torch.full_like(sae.threshold, threshold_for_l0(sae, held_out, k))
+        else:
+            threshold = thresholds_under_emphasis(sae, held_out, k, emphasis[:, None])
+        return Calibrated(sae.with_threshold(threshold), {"threshold": float(threshold.median())})
 
 
 def batch_threshold(pre_acts: Float[Tensor, "tokens d_sae"], k: float | int, *, phase: int = 0) -> Float[Tensor, ""]:
@@ -123,70 +90,3 @@ def batch_threshold(pre_acts: Float[Tensor, "tokens d_sae"], k: float | int, *, 
     sample = pre_acts.flatten()[phase % stride :: stride]
     n_active = min(max(1, round(len(sample) * k / d_sae)), len(sample))
     return sample.topk(n_active).values[-1].clamp(min=SMALLEST_THRESHOLD)
-
-
-def active_entries(
-    pre_acts: Float[Tensor, "tokens d_sae"], threshold: Float[Tensor, ""] | Float[Tensor, "tokens 1"]
-) -> ActiveEntries:
-    """The entries above the threshold, which may differ from token to token."""
-    token_ids, feature_ids = (pre_acts > threshold).nonzero(as_tuple=True)
-    return ActiveEntries(
-        token_ids=token_ids,
-        feature_ids=feature_ids,
-        values=pre_acts[token_ids, feature_ids],
-        feature_order=feature_ids.argsort(stable=True),
-        n_tokens=pre_acts.shape[0],
-        d_sae=pre_acts.shape[1],
-    )
-
-
-@torch.no_grad()
-def forward_backward(
-    weights: BatchTopKWeights,
-    x: Float[Tensor, "tokens d_model"],
-    k: float | int,
-    *,
-    phase: int = 0,
-    emphasis: Float[Tensor, "tokens 1"] | None = None,
-) -> StepResult:
-    """Reconstruct a batch from its largest pre-activations and set `.grad` of every weight.
-
-    The loss is `sae.kernels.reference.reconstruction_loss`; the selection is a constant to the gradient. With
-    `emphasis` a the loss of a token counts a^2 times, and features are selected by a * pre_act: at unit decoder
-    rows, by how much they lower that loss.
-
-    Args:
-        weights: Their gradients are overwritten.
-        x: Normalised activations.
-        k: Mean number of active features of a token.
-        phase: As in `batch_threshold`.
-        emphasis: Of each token, above 0; 1 where it is left out.
-    """
-    pre_acts = linear(x, weights.encoder_rows, weights.b_enc)
-    if emphasis is None:
-        active = active_entries(pre_acts, batch_threshold(pre_acts, k, phase=phase))
-    else:
-        active = active_entries(pre_acts, batch_threshold(pre_acts * emphasis, k, phase=phase) / emphasis)
-    error = active.per_token(weights.decoder_rows) + weights.b_dec - x
-    r = error * (2 / len(x))
-    if emphasis is not None:
-        r = r * emphasis.square()
-    value_gradients = active.inner_products(r, weights.decoder_rows)
-    weights.decoder_rows.grad = active.per_feature(r, active.values)
-    weights.encoder_rows.grad = active.per_feature(x, value_gradients)
-    weights.b_enc.grad = torch.zeros_like(weights.b_enc).index_add_(0, active.feature_ids, value_gradients)
-    weights.b_dec.grad = r.sum(0)
-    return StepResult(
-        fvu=error.square().mean(),
-        l0=len(active.values) / len(x),
-        fire_counts=torch.bincount(active.feature_ids, minlength=active.d_sae),
-    )
-
-
-def _offsets(ids: Int64[Tensor, " active"], n_groups: int) -> Int64[Tensor, " offsets"]:
-    """Where each group begins among entries sorted by group."""
-    return torch.nn.functional.pad(torch.bincount(ids, minlength=n_groups).cumsum(0), (1, 0))
-
-
-def _weighted_sums(rows: Tensor, ids: Tensor, weights: Tensor, offsets: Tensor) -> Tensor:
-    return embedding_bag(ids, rows, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True)

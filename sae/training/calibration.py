@@ -1,4 +1,4 @@
-"""The one JumpReLU threshold that gives a dictionary a wanted mean L0."""
+"""JumpReLU thresholds that give a dictionary a wanted mean L0 on held-out tokens."""
 
 import torch
 from jaxtyping import Float
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from sae.dictionary.autoencoder import SAE
 
-__all__ = ["threshold_for_l0", "thresholds_under_emphasis"]
+__all__ = ["threshold_factor_for_l0", "threshold_for_l0", "thresholds_under_emphasis"]
 
 TOKENS_PER_CHUNK = 2048
 
@@ -30,6 +30,36 @@ def threshold_for_l0(sae: SAE, activations: Float[Tensor, "tokens d_model"], l0:
     Raises:
         ValueError: `l0` is not between 0 and d_sae, or there is no token.
     """
+    return _largest_not_counted(sae, activations, l0, unit=torch.ones_like(sae.threshold))
+
+
+@torch.no_grad()
+def threshold_factor_for_l0(sae: SAE, activations: Float[Tensor, "tokens d_model"], l0: float | int) -> float:
+    """By what to multiply all thresholds so that `l0` features of a token are active on average.
+
+    Args:
+        sae: With thresholds of its own for each feature; a threshold of 0 stays 0.
+        activations: Held-out activations in the host's units.
+        l0: Wanted mean number of active features of a token, greater than 0.
+
+    Returns:
+        The factor: 1 where the thresholds are right already, 0 where too few pre-activations are positive.
+
+    Raises:
+        ValueError: `l0` is not between 0 and d_sae, there is no token, or features without a threshold alone are more
+            than `l0`.
+    """
+    smallest = torch.finfo(torch.float32).tiny
+    factor = _largest_not_counted(sae, activations, l0, unit=sae.threshold.clamp(min=smallest))
+    if factor == float("inf"):
+        raise ValueError(f"more than {l0} features of a token fire whose threshold is 0; set thresholds above 0")
+    return factor
+
+
+def _largest_not_counted(
+    sae: SAE, activations: Float[Tensor, "tokens d_model"], l0: float | int, *, unit: Float[Tensor, " d_sae"]
+) -> float:
+    """The largest positive pre-activation, in units of `unit`, that is not among the `l0 * tokens` largest; or 0."""
     if not 0 < l0 <= sae.d_sae:
         raise ValueError(f"l0 is {l0}, expected more than 0 and at most d_sae, {sae.d_sae}")
     if len(activations) == 0:
@@ -38,8 +68,8 @@ def threshold_for_l0(sae: SAE, activations: Float[Tensor, "tokens d_model"], l0:
     # one more than are to be active: features fire strictly above the threshold
     largest = torch.zeros(n_active + 1, device=sae.device)
     for rows in activations.split(TOKENS_PER_CHUNK):
-        pre_acts = sae.pre_acts(rows.to(sae.device))
-        candidates = torch.cat([largest, pre_acts[pre_acts > largest[-1]]])
+        scaled = sae.pre_acts(rows.to(sae.device)) / unit
+        candidates = torch.cat([largest, scaled[scaled > largest[-1]]])
         largest = candidates.topk(n_active + 1).values
     return float(largest[-1])
 

@@ -1,60 +1,186 @@
-"""How to train a dictionary: sizes and schedules."""
+"""How to train a dictionary: sizes, schedules, and what each architecture needs besides."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, get_args
 
-__all__ = ["BatchTopKConfig"]
+from sae.kernels.dispatch import Kernel
+
+__all__ = ["BatchTopKConfig", "Clipping", "JumpReLUConfig", "Objective", "TrainingConfig"]
+
+Objective = Literal["step", "quadratic", "tanh"]
+Clipping = Literal["none", "row", "global"]
 
 
-@dataclass(frozen=True)
-class BatchTopKConfig:
-    """How to train a BatchTopK dictionary.
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """What every dictionary's training has. Rates and thresholds are for activations of unit variance an element.
 
     Attributes:
         d_sae: Number of features.
-        k: Mean number of active features of a token; need not be whole.
         steps: Optimiser steps.
         batch_tokens: Tokens of a step.
-        learning_rate: Peak rate of Adam, for activations normalised to unit variance.
+        learning_rate: Peak rate of Adam.
         betas: Decay rates of Adam's moments.
         warmup_steps: Steps over which the learning rate rises linearly.
         decay_share: Share of the steps, the last ones, over which it falls linearly.
-        initial_k_factor: Training begins with this many times `k` active features, so that none starts dead.
-        anneal_share: Share of the steps, the first ones, over which k falls to its final value.
+        anneal_share: Share of the steps, the first ones, over which L0 falls to what is wanted.
+        clipping: What is clipped to `clip_norm`: nothing, each feature's gradient rows, or all gradients together.
+            Thresholds are never clipped.
+        clip_norm: Largest norm of what is clipped.
+        dead_after_tokens: A feature that fired on none of this many tokens counts as dead.
         log_every: Steps between two entries of the metrics.
-        seed: Of the initial weights and of the order of tokens.
+        kernel: How gradients are computed; see `sae.kernels.dispatch`.
+        seed: Of the initial weights.
     """
 
+    architecture: ClassVar[str]
+
     d_sae: int
-    k: float | int
     steps: int = 2000
     batch_tokens: int = 2048
     learning_rate: float = 2e-2
     betas: tuple[float, float] = (0.9, 0.999)
     warmup_steps: int = 100
     decay_share: float = 0.3
-    initial_k_factor: float | int = 8
     anneal_share: float = 0.15
+    clipping: Clipping = "none"
+    clip_norm: float = 1.0
+    dead_after_tokens: int = 200_000
     log_every: int = 100
+    kernel: Kernel = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("d_sae", "steps", "batch_tokens", "log_every", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
-        if not 0 < self.k <= self.d_sae:
-            raise ValueError(f"k is {self.k}, expected more than 0 and at most d_sae, {self.d_sae}")
+        _check_positive(
+            self,
+            (
+                "d_sae",
+                "steps",
+                "batch_tokens",
+                "dead_after_tokens",
+                "log_every",
+                "learning_rate",
+                "clip_norm",
+                "wanted_l0",
+            ),
+        )
+        if self.wanted_l0 > self.d_sae:
+            raise ValueError(f"l0 is {self.wanted_l0}, expected more than 0 and at most d_sae, {self.d_sae}")
         for name in ("decay_share", "anneal_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a share between 0 and 1")
+        _check_choice("clipping", self.clipping, get_args(Clipping))
+        _check_choice("kernel", self.kernel, get_args(Kernel))
+
+    @property
+    def wanted_l0(self) -> float:
+        """Mean number of active features of a token that training is to end with."""
+        raise NotImplementedError
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Share of the peak rate at a step, counted from 0."""
+        decay_steps = self.steps * self.decay_share
+        decay = min(1.0, (self.steps - step) / decay_steps) if decay_steps else 1.0
+        return self.warmup_factor(step) * decay
+
+    def warmup_factor(self, step: int) -> float:
+        """The same without the decay; thresholds must be able to follow the weights to the end."""
+        return min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+
+    def anneal_left(self, step: int) -> float:
+        """Share of the way to the wanted L0 that still lies ahead at a step: from 1 to 0, linearly."""
+        return max(0.0, 1 - step / (self.steps * self.anneal_share)) if self.anneal_share else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON holds them."""
+        return {"architecture": self.architecture, **asdict(self), "betas": list(self.betas)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchTopKConfig(TrainingConfig):
+    """A BatchTopK dictionary (Bussmann et al. 2024), handed over as JumpReLU.
+
+    Attributes:
+        k: Mean number of active features of a token; need not be whole.
+        initial_k_factor: Training begins with this many times `k` active features, so that none starts dead.
+    """
+
+    architecture: ClassVar[str] = "batchtopk"
+
+    k: float | int
+    initial_k_factor: float | int = 8
+
+    @property
+    def wanted_l0(self) -> float:
+        """`k`."""
+        return float(self.k)
 
     def k_at(self, step: int) -> float:
         """Active features per token at a step: linear from `initial_k_factor * k` to `k`, at most d_sae."""
-        left = max(0.0, 1 - step / (self.steps * self.anneal_share)) if self.anneal_share else 0.0
-        return float(min(self.k * (1 + (self.initial_k_factor - 1) * left), self.d_sae))
+        return float(min(self.k * (1 + (self.initial_k_factor - 1) * self.anneal_left(step)), self.d_sae))
 
-    def learning_rate_at(self, step: int) -> float:
-        """Learning rate of a step, counted from 0."""
-        warmup = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
-        decay_steps = self.steps * self.decay_share
-        decay = min(1.0, (self.steps - step) / decay_steps) if decay_steps else 1.0
-        return self.learning_rate * warmup * decay
+
+@dataclass(frozen=True, kw_only=True)
+class JumpReLUConfig(TrainingConfig):
+    """A JumpReLU dictionary with trained thresholds.
+
+    Attributes:
+        l0: Wanted mean number of active features of a token.
+        objective: The sparsity penalty, see `sae.kernels.loss.LossSettings`.
+        bandwidth: Width of the window around a threshold through which it learns, in units of the activation
+            scale: the root mean square of an element of the activations about their mean.
+        initial_threshold: In the same units. At the start a feature's pre-activations have about unit variance, so
+            that 1.5 lets 7 % of the features fire.
+        threshold_learning_rate: Thresholds have a rate of their own: under Adam about how far they move in a step.
+        gradient_through_window: Whether the jump at the threshold passes gradient to encoder and bias too.
+        tanh_scale: c of the tanh objective.
+        pre_act_coefficient: Of the loss that pulls dead features towards firing; 0 leaves them alone. Much less than
+            the gradients that live features have does nothing: Adam's second moments remember those.
+        initial_coefficient: Where the sparsity coefficient begins, as a share of the activations' variance.
+        proportional_gain: Of the L0 controller on the thresholds, see `L0Controller`.
+        integral_gain: Of the L0 controller on the coefficient.
+    """
+
+    architecture: ClassVar[str] = "jumprelu"
+
+    l0: float | int
+    objective: Objective = "step"
+    bandwidth: float = 0.3
+    initial_threshold: float = 1.5
+    threshold_learning_rate: float = 1e-3
+    gradient_through_window: bool = False
+    tanh_scale: float = 4.0
+    pre_act_coefficient: float = 0.03
+    initial_coefficient: float = 1e-3
+    proportional_gain: float = 0.03
+    integral_gain: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive(self, ("bandwidth", "threshold_learning_rate", "tanh_scale", "initial_coefficient"))
+        _check_positive(self, ("proportional_gain", "integral_gain"))
+        for name in ("initial_threshold", "pre_act_coefficient"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
+        _check_choice("objective", self.objective, get_args(Objective))
+
+    @property
+    def wanted_l0(self) -> float:
+        """`l0`."""
+        return float(self.l0)
+
+    def l0_at(self, step: int, *, initial: float) -> float:
+        """L0 that the controller aims at: geometric from what the first batch had to `l0`."""
+        return float(self.l0 * (max(initial, self.l0) / self.l0) ** self.anneal_left(step))
+
+
+def _check_positive(config: TrainingConfig, names: tuple[str, ...]) -> None:
+    for name in names:
+        # written so that NaN is refused too
+        if not getattr(config, name) > 0:
+            raise ValueError(f"{name} is {getattr(config, name)}, expected more than 0")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(choices)}")

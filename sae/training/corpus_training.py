@@ -1,60 +1,37 @@
-"""From a corpus to trained SAEs on disk: harvest once, train at each site and L0, evaluate on held-out tokens."""
+"""From a corpus or a store to trained SAEs on disk, judged on held-out tokens."""
 
-import time
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-
-from sae.activations.harvest import Harvest, harvest
-from sae.activations.importance import importance_weights
-from sae.corpora import read_corpus
-from sae.dictionary.formats import RECORD
+from sae.dictionary.autoencoder import SAE
+from sae.dictionary.formats.stored import RECORD
 from sae.dictionary.host_record import host_record
 from sae.evaluation.fidelity import measure_fidelity
 from sae.evaluation.spliced_loss import measure_spliced_loss
 from sae.host.host import HostModel
 from sae.host.sites import Site
-from sae.training.trainer import BatchTopKConfig, train_sae
+from sae.training.checkpoints import check_same_configuration
+from sae.training.corpus_source import Corpus
+from sae.training.finetuning import spliced_trainer
+from sae.training.plan import TrainingPlan
+from sae.training.sae_trainer import TrainingGoal
+from sae.training.trainer import TrainedDictionary, train, trainer_for
+from sae.written_whole import written_whole
 
-__all__ = ["CorpusTraining", "TrainedSAE", "train_on_corpus"]
+__all__ = ["TrainedSAE", "finished_result", "train_to_disk"]
 
-HELD_OUT_SHARE = 0.05
-MIN_HELD_OUT_TOKENS = 512
 N_LOSS_DOCUMENTS = 100
-
-
-@dataclass(frozen=True)
-class CorpusTraining:
-    """What to train: one SAE for each site and wanted L0."""
-
-    corpus: str
-    """Corpus SPEC, such as `clinic:clinical` or a path."""
-    sites: tuple[Site, ...]
-    d_sae: int
-    l0: tuple[float, ...]
-    n_tokens: int
-    """Tokens that each SAE is trained on, with repetition where the harvest is smaller."""
-    max_harvested_tokens: int = 700_000
-    """Activations kept in memory; training draws from them."""
-    uses_importance: bool = True
-    """Whether tokens are drawn by label-free importance instead of uniformly."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.d_sae < 1 or self.n_tokens < 1:
-            raise ValueError(f"d_sae is {self.d_sae} and tokens {self.n_tokens}, expected both to be at least 1")
-        for l0 in self.l0:
-            if not 0 < l0 <= self.d_sae:
-                raise ValueError(f"l0 is {l0}, expected more than 0 and at most d_sae, {self.d_sae}")
+CALIBRATED_ON, JUDGED_ON = slice(0, None, 2), slice(1, None, 2)
+"""Held-out tokens in turn: thresholds are not judged on what they were set on."""
+RESULT = "training.json"
 
 
 @dataclass(frozen=True)
 class TrainedSAE:
-    """One finished SAE and its figures on held-out tokens."""
+    """One finished SAE and its figures on held-out tokens; `delta_ce` is None without a host to splice it into."""
 
     path: Path
     site: Site
@@ -62,10 +39,10 @@ class TrainedSAE:
     l0_target: float
     l0: float
     ev: float | None
-    delta_ce: float
+    delta_ce: float | None
     dead: float
     tokens: int
-    tokens_per_second: float
+    tokens_per_second: float | None
 
     def to_json(self) -> dict[str, Any]:
         """The record that `sae train --json` prints; `ev_answer` needs a corpus with known answers."""
@@ -83,93 +60,105 @@ class TrainedSAE:
             "tokens_per_second": self.tokens_per_second,
         }
 
-
-@dataclass(frozen=True, eq=False)
-class _Activations:
-    """Tokens to train on, how often to draw each, and other tokens to judge by."""
-
-    train: Harvest
-    weights: Float[Tensor, " tokens"] | None
-    held_out: Harvest
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any], directory: Path) -> "TrainedSAE":
+        """Out of the result file in `directory`."""
+        fields = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
+        path, site = directory / record["path"], Site.parse(record["site"])
+        return cls(**{**fields, "path": path, "site": site})
 
 
-def train_on_corpus(host: HostModel, training: CorpusTraining, output: Path) -> list[TrainedSAE]:
-    """Harvest a corpus once and write one SAE directory per site and L0 below `output`.
+def train_to_disk(
+    plan: TrainingPlan,
+    corpus: Corpus,
+    output: Path,
+    *,
+    host: HostModel | None = None,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
+) -> list[TrainedSAE]:
+    """Train what is planned in one pass and write one SAE directory each below `output`, beside checkpoint and metrics.
 
     Args:
-        host: The model whose activations are decomposed.
-        training: What to train.
-        output: An existing directory.
+        plan: What to train.
+        corpus: On what.
+        output: Made if missing.
+        host: The model; without it nothing is spliced and the record names no host. Its device is trained on.
+        checkpoint_every: As in `train`.
+        resume: As in `train`.
 
     Raises:
-        ValueError: The corpus cannot be read, or is too small to hold tokens back.
+        ValueError: As in `train`.
+        SystemExit: As in `train`.
     """
-    activations = _harvest(host, training)
-    trained = []
-    for site in training.sites:
-        for l0 in training.l0:
-            name = str(site) if len(training.l0) == 1 else f"{site}-l0-{l0:g}"
-            trained.append(_train_one(host, training, activations, (site, l0), output / name))
-    return trained
+    if plan.kl_weight is not None and host is None:
+        raise ValueError(f"kl_weight is {plan.kl_weight}, which needs the host; give the model or leave the KL out")
+    source = corpus.source
+    ours = {"corpus": corpus.name} | ({} if host is None else {"host": host_record(host)})
+    metadata: dict[str, Any] = {"dataset_path": corpus.name, RECORD: ours}
+    if host is not None:
+        metadata |= {"model_name": host.name, "context_size": host.context_length}
+    goals = plan.goals(d_model=source.d_model, metadata=metadata)
+    trained = train(
+        source,
+        goals,
+        directory=output,
+        checkpoint_every=checkpoint_every,
+        resume=resume,
+        device="cpu" if host is None else host.device,
+        calibration_rows=CALIBRATED_ON,
+        make_trainer=trainer_for if plan.kl_weight is None or host is None else spliced_trainer(host),
+    )
+    rows = [_write(goal, trained[goal.name], corpus, host, output) for goal in goals]
+    _write_result(rows, goals, output)
+    return rows
 
 
-def _harvest(host: HostModel, training: CorpusTraining) -> _Activations:
-    """The first documents are held out, the next ones trained on."""
-    wanted = min(training.n_tokens, training.max_harvested_tokens)
-    n_held_out = min(wanted, max(MIN_HELD_OUT_TOKENS, int(wanted * HELD_OUT_SHARE)))
-    texts = read_corpus(training.corpus, seed=training.seed)
-    held_out = harvest(host, texts, training.sites, n_tokens=n_held_out)
-    train = harvest(host, texts, training.sites, n_tokens=wanted, importance=training.uses_importance)
-    return _Activations(train, importance_weights(train) if training.uses_importance else None, held_out)
+def finished_result(plan: TrainingPlan, output: Path, *, d_model: int) -> list[TrainedSAE] | None:
+    """What a run in `output` ended with, so that it need not even be fed again; None where it has not ended.
+
+    Raises:
+        ValueError: The run was another one.
+    """
+    path = output / RESULT
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    present = {goal.name: goal.to_json() for goal in plan.goals(d_model=d_model, metadata={})}
+    check_same_configuration(record["configuration"], present, source=str(output))
+    return [TrainedSAE.from_json(row, output) for row in record["saes"]]
 
 
-def _train_one(
-    host: HostModel, training: CorpusTraining, activations: _Activations, goal: tuple[Site, float], path: Path
+def _write(
+    goal: TrainingGoal, trained: TrainedDictionary, corpus: Corpus, host: HostModel | None, output: Path
 ) -> TrainedSAE:
-    site, l0 = goal
-    batch_tokens = min(2048, training.n_tokens)
-    config = BatchTopKConfig(
-        d_sae=training.d_sae,
-        k=l0,
-        steps=max(1, training.n_tokens // batch_tokens),
-        batch_tokens=batch_tokens,
-        seed=training.seed,
-    )
-    start = time.perf_counter()
-    sae, record = train_sae(
-        activations.train.activations[site],
-        activations.weights,
-        config,
-        held_out=activations.held_out.activations[site],
-        site=site,
-        metadata={
-            "model_name": host.name,
-            "context_size": host.context_length,
-            "dataset_path": training.corpus,
-            RECORD: {"host": host_record(host), "corpus": training.corpus},
-        },
-    )
-    seconds = time.perf_counter() - start
-    sae.save(path)
-    saved = sae.rounded()
-    fidelity = measure_fidelity(saved, activations.held_out.activations[site])
-    loss = measure_spliced_loss(host, _documents(host, activations.held_out), {site: saved})
+    """Save one dictionary and judge what was saved, rounded as it is on disk."""
+    trained.sae.save(output / goal.name)
+    saved = trained.sae.rounded()
+    fidelity = measure_fidelity(saved, corpus.source.held_out(goal.site)[JUDGED_ON])
     return TrainedSAE(
-        path,
-        site,
-        training.d_sae,
-        l0,
-        fidelity.l0,
-        fidelity.explained_variance,
-        loss.delta_ce,
-        fidelity.dead_share,
-        record.n_tokens,
-        round(record.n_tokens / seconds, 1),
+        path=output / goal.name,
+        site=goal.site,
+        d_sae=goal.config.d_sae,
+        l0_target=goal.config.wanted_l0,
+        l0=fidelity.l0,
+        ev=fidelity.explained_variance,
+        delta_ce=None if host is None else _delta_ce(host, corpus, goal.site, saved),
+        dead=fidelity.dead_share,
+        tokens=trained.record.n_tokens,
+        tokens_per_second=trained.record.tokens_per_second,
     )
 
 
-def _documents(host: HostModel, harvested: Harvest) -> list[Int[Tensor, " _"]]:
-    """The first documents of a harvest as rows to run, BOS in front."""
-    bos = torch.tensor([host.tokenizer.bos_token_id])
-    ids = harvested.document_ids.unique()[:N_LOSS_DOCUMENTS]
-    return [torch.cat([bos, harvested.token_ids[harvested.document_ids == i]]) for i in ids]
+def _delta_ce(host: HostModel, corpus: Corpus, site: Site, sae: SAE) -> float:
+    return measure_spliced_loss(host, corpus.documents[:N_LOSS_DOCUMENTS], {site: sae}).delta_ce
+
+
+def _write_result(rows: Sequence[TrainedSAE], goals: Sequence[TrainingGoal], output: Path) -> None:
+    """The file that says that the run has ended; its paths begin at its own directory."""
+    record = {
+        "configuration": {goal.name: goal.to_json() for goal in goals},
+        "saes": [{**row.to_json(), "path": row.path.name} for row in rows],
+    }
+    with written_whole(output / RESULT) as part:
+        part.write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")

@@ -1,6 +1,7 @@
-"""`sae train|info` on a small model and a corpus of its own words."""
+"""The commands of `sae` on a small model and a corpus of its own words."""
 
 import json
+import random
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +16,8 @@ def model(tmp_path_factory):
     """A model directory and a corpus file beside it."""
     root = tmp_path_factory.mktemp("model")
     save_tiny_llama(root / "host")
-    texts = [" ".join(f"w{(7 * i + 3 * j + i * j) % 44}" for j in range(12)) for i in range(400)]
+    rng = random.Random(0)
+    texts = [" ".join(f"w{rng.randrange(44)}" for _ in range(12)) for _ in range(400)]
     (root / "corpus.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
     return root
 
@@ -43,7 +45,7 @@ def test_info_says_what_was_trained(model, tmp_path):
     assert train(model, tmp_path, "--sites", "resid_post.1", "--l0", "3", "--tokens", "1500").exit_code == 0
     facts = json.loads(CliRunner().invoke(main, ["info", str(tmp_path / "out" / "resid_post.1"), "--json"]).stdout)
     assert (facts["site"], facts["d_model"], facts["d_sae"]) == ("resid_post.1", 32, 48)
-    assert facts["metadata"]["domain_circuits"]["training"]["k"] == 3.0
+    assert facts["metadata"]["domain_circuits"]["training"]["l0"] == 3.0
     assert CliRunner().invoke(main, ["info", str(tmp_path / "out" / "resid_post.1")]).exit_code == 0
 
 
@@ -55,9 +57,13 @@ def test_info_says_what_was_trained(model, tmp_path):
         (["--sites", "resid_post.1", "--l0", "2", "--tokens", "0"], "--tokens"),
         (["--sites", "resid_post.7", "--l0", "2", "--tokens", "100"], "resid_post.7"),
         (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--corpus", "no:such"], "there is no corpus 'no'"),
+        (["--l0", "2", "--tokens", "100"], "--corpus needs --sites"),
+        (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--store", "s"], "either --corpus or --store"),
+        (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--kl", "1"], "give it with --from"),
+        (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--d-sae", "1.5"], "no comma list of whole"),
         (
-            ["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--architecture", "jumprelu"],
-            "--architecture jumprelu is not available in this version",
+            ["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--architecture", "matryoshka"],
+            "--architecture matryoshka is not available in this version",
         ),
     ],
 )
@@ -67,6 +73,64 @@ def test_bad_input_is_one_clear_line(model, tmp_path, args, message):
     assert len([line for line in result.stderr.splitlines() if line.startswith("Error: ")]) == 1
     assert message in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def run(*args: str):
+    result = CliRunner().invoke(main, [str(arg) for arg in args])
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def test_a_store_is_harvested_described_and_trained_on(model, tmp_path):
+    host = ["--model", model / "host"]
+    harvest = ["harvest", *host, "--corpus", model / "corpus.jsonl", "--sites", "resid_post.*", "--tokens", "2000"]
+    stored = json.loads(run(*harvest, "--out", tmp_path / "store", "--json").stdout)["store"]
+    assert stored["tokens"] == 2000
+    assert json.loads(run("info", tmp_path / "store", "--json").stdout)["missing"] is None
+    options = ["--d-sae", "48", "--l0", "3", "--tokens", "2000", "--sites", "resid_post.1"]
+    trained = run("train", *host, "--store", tmp_path / "store", *options, "--out", tmp_path / "out", "--json")
+    assert [row["site"] for row in json.loads(trained.stdout)["saes"]] == ["resid_post.1"]
+
+
+def test_a_run_resumes_to_its_result_and_is_drawn(model, tmp_path):
+    options = ["--sites", "resid_post.1", "--l0", "3", "--tokens", "1500", "--json"]
+    first = json.loads(train(model, tmp_path, *options).stdout)["saes"]
+    again = train(model, tmp_path, *options, "--resume")
+    assert json.loads(again.stdout)["saes"] == first
+    refused = train(model, tmp_path, *options)
+    assert refused.exit_code == 1
+    assert "exists already" in refused.stderr
+    assert json.loads(run("info", tmp_path / "out", "--json").stdout)["last"]["resid_post.1"]["l0_target"] == 3.0
+    assert (tmp_path / "out" / "curves.png").is_file()
+
+
+def test_an_sae_is_fine_tuned_with_the_kl(model, tmp_path):
+    assert train(model, tmp_path, "--sites", "resid_post.1", "--l0", "3", "--tokens", "1500").exit_code == 0
+    start = ["--from", str(tmp_path / "out" / "resid_post.1"), "--kl", "1", "--batch-tokens", "64"]
+    tuned = train(
+        model, tmp_path, "--sites", "resid_post.1", "--l0", "3", "--tokens", "320", *start, "--force", "--json"
+    )
+    assert tuned.exit_code == 0, tuned.stderr
+    assert len(json.loads(tuned.stdout)["saes"]) == 1
+
+
+def test_features_are_looked_at_and_converted(model, tmp_path):
+    assert train(model, tmp_path, "--sites", "resid_post.1", "--l0", "3", "--tokens", "1500").exit_code == 0
+    sae = tmp_path / "out" / "resid_post.1"
+    look = ["features", sae, "--model", model / "host", "--corpus", model / "corpus.jsonl", "--tokens", "500"]
+    overview = json.loads(run(*look, "--out", tmp_path / "overview", "--json").stdout)
+    assert len(overview["features"]) == 48
+    one = run(*look, "--id", "5", "--out", tmp_path / "one")
+    assert "5" in one.stdout
+    assert "<html" in (tmp_path / "one" / "features.html").read_text("utf-8")
+    run("convert", sae, tmp_path / "converted", "--to", "dictionary_learning")
+    assert SAE.load(tmp_path / "converted").d_sae == 48
+
+
+def test_the_doctor_finds_nothing(model):
+    found = json.loads(run("doctor", "--no-host", "--json").stdout)
+    assert found["passed"]
+    assert len(found["checks"]) > 10
 
 
 def test_info_of_what_is_no_sae(tmp_path):

@@ -1,31 +1,24 @@
-"""One training step: the sparse path equals the dense reference."""
+"""BatchTopK: the batch's threshold, and the step's gradients against autograd."""
 
 import pytest
 import torch
+from torch.nn.functional import linear
 
-from sae.kernels.reference import reconstruction_loss_gradients
-from sae.training.batch_topk import BatchTopKWeights, active_entries, batch_threshold, forward_backward
+from sae.activations.statistics import SiteStatistics
+from sae.activations.token_draw import TokenDraw
+from sae.host.sites import Site
+from sae.training.batch_topk import BatchTopKTrainer, batch_threshold
+from sae.training.config import BatchTopKConfig
+from sae.training.sae_trainer import TrainingGoal
 
-
-@pytest.fixture
-def weights() -> BatchTopKWeights:
-    return BatchTopKWeights.random(40, 12, generator=torch.Generator().manual_seed(0))
-
-
-def test_initial_weights_are_tied_and_unit(weights):
-    torch.testing.assert_close(weights.decoder_rows.norm(dim=1), torch.ones(40))
-    assert torch.equal(weights.encoder_rows, weights.decoder_rows)
-    assert weights.encoder_rows.data_ptr() != weights.decoder_rows.data_ptr()
+SITE = Site("resid_post", 0)
+STATISTICS = SiteStatistics(torch.zeros(12), 1.0, 1.0, 1.0)
+WEIGHTS = ("decoder_rows", "encoder_rows", "b_enc", "b_dec")
 
 
-def test_normalise_decoder_keeps_directions(weights):
-    before = weights.decoder_rows.detach().clone()
-    with torch.no_grad():
-        weights.decoder_rows.mul_(3.0)
-
-    weights.normalise_decoder()
-
-    torch.testing.assert_close(weights.decoder_rows.detach(), before)
+def trainer(k):
+    config = BatchTopKConfig(d_sae=40, k=k, steps=10, anneal_share=0.0)
+    return BatchTopKTrainer(TrainingGoal("x", SITE, config), STATISTICS, device=torch.device("cpu"))
 
 
 def test_the_batch_threshold_leaves_about_k_features_active():
@@ -50,63 +43,44 @@ def test_the_batch_threshold_stays_positive_where_nothing_fires():
     assert batch_threshold(torch.full((100, 8), -1.0), 2.0) > 0
 
 
-def test_active_entries_in_both_orders():
-    pre_acts = torch.tensor([[0.0, 5.0, 6.0], [7.0, 0.0, 8.0]])
-
-    active = active_entries(pre_acts, torch.tensor(1.0))
-
-    assert active.values.tolist() == [5.0, 6.0, 7.0, 8.0]
-    assert active.feature_ids[active.feature_order].tolist() == [0, 1, 2, 2]
-
-
 @pytest.mark.parametrize("k", [0.3, 4.0, 40.0])
-def test_gradients_equal_the_dense_reference(weights, k):
-    x = torch.randn(300, 12, generator=torch.Generator().manual_seed(1))
+@pytest.mark.parametrize("emphasised", [False, True])
+def test_gradients_are_those_of_the_squared_error_of_the_selection(k, emphasised):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(300, 12, generator=generator)
+    emphasis = torch.where(torch.arange(300) < 150, 3.0, 1.0) if emphasised else None
+    trained = trainer(k)
+    weights = trained.weights
 
-    result = forward_backward(weights, x, k)
+    statistics, gradients = trained.gradients(x, TokenDraw({SITE: x}, emphasis))
 
-    with torch.no_grad():
-        pre_acts = x @ weights.encoder_rows.T + weights.b_enc
-        active = pre_acts > batch_threshold(pre_acts, k)
-        expected = reconstruction_loss_gradients(x, pre_acts, active, weights.decoder_rows, weights.b_dec)
-        error = (pre_acts * active) @ weights.decoder_rows + weights.b_dec - x
-    torch.testing.assert_close(weights.encoder_rows.grad, expected["W_enc"].T)
-    torch.testing.assert_close(weights.b_enc.grad, expected["b_enc"])
-    torch.testing.assert_close(weights.decoder_rows.grad, expected["W_dec"])
-    torch.testing.assert_close(weights.b_dec.grad, expected["b_dec"])
-    torch.testing.assert_close(result.fvu, error.square().mean())
-    assert result.fire_counts.tolist() == active.sum(0).tolist()
-    assert result.l0 == pytest.approx(active.sum().item() / 300)
-
-
-def test_a_batch_without_any_active_feature_trains_the_bias_alone(weights):
-    with torch.no_grad():
-        weights.b_enc.fill_(-100.0)
-
-    result = forward_backward(weights, torch.ones(50, 12), 4.0)
-
-    assert result.l0 == 0
-    assert weights.encoder_rows.grad.abs().sum() == 0
-    assert weights.b_dec.grad.tolist() == pytest.approx([-2.0] * 12)
+    a = torch.ones(300, 1) if emphasis is None else emphasis[:, None]
+    pre_acts = linear(x, weights.encoder_rows, weights.b_enc)
+    active = (pre_acts * a > batch_threshold(pre_acts.detach() * a, k)).detach()
+    error = (pre_acts * active) @ weights.decoder_rows + weights.b_dec - x
+    loss = (a.square() * error.square()).sum() / len(x)
+    expected = torch.autograd.grad(loss, [getattr(weights, name) for name in WEIGHTS])
+    for name, gradient in zip(WEIGHTS, expected, strict=True):
+        torch.testing.assert_close(getattr(gradients, name), gradient, atol=1e-5, rtol=1e-5)
+    assert not gradients.threshold.any()
+    assert statistics.fire_counts.tolist() == active.sum(0).tolist()
+    if emphasised and k < 40:
+        assert active[:150].sum() > active[150:].sum()
 
 
-def test_emphasis_weighs_the_loss_of_a_token_and_lets_it_use_more_features(weights):
-    generator = torch.Generator().manual_seed(3)
-    x = torch.randn(64, 12, generator=generator)
-    emphasis = torch.where(torch.arange(64) < 32, 3.0, 1.0)[:, None]
+def test_the_thresholds_are_not_trained():
+    x = torch.randn(64, 12, generator=torch.Generator().manual_seed(2))
+    trained = trainer(4.0)
 
-    plain = forward_backward(weights, x, 3.0)
-    emphasised = forward_backward(weights, x, 3.0, emphasis=emphasis)
-    found = {name: getattr(weights, name).grad.clone() for name in ("decoder_rows", "encoder_rows", "b_enc", "b_dec")}
+    trained.step(TokenDraw({SITE: x}))
 
-    pre_acts = torch.nn.functional.linear(x, weights.encoder_rows, weights.b_enc)
-    threshold = batch_threshold((pre_acts * emphasis).detach(), 3.0) / emphasis
-    kept = (pre_acts > threshold).detach()
-    error = (pre_acts * kept) @ weights.decoder_rows + weights.b_dec - x
-    loss = (emphasis.square() * error.square()).sum() / len(x)
-    expected = torch.autograd.grad(loss, [getattr(weights, name) for name in found])
+    assert not trained.weights.threshold.any()
+    torch.testing.assert_close(trained.weights.decoder_rows.norm(dim=1), torch.ones(40))
 
-    for name, gradient in zip(found, expected, strict=True):
-        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-5)
-    assert kept[:32].sum() > kept[32:].sum()
-    assert emphasised.l0 == pytest.approx(plain.l0, rel=0.35)
+
+def test_an_sae_to_begin_with_is_refused():
+    config = BatchTopKConfig(d_sae=40, k=2)
+    goal = TrainingGoal("mine", SITE, config, start=trainer(2).folded())
+
+    with pytest.raises(ValueError, match="mine is to begin with an SAE, which BatchTopK cannot"):
+        BatchTopKTrainer(goal, STATISTICS, device=torch.device("cpu"))

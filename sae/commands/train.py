@@ -1,0 +1,183 @@
+"""`sae train`: one or several SAEs in one pass over a corpus or a store."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sae.command_line import FiniteFloat, Stopwatch, default_output, emit_json, json_option, output_options
+from sae.commands.options import CORPUS_HELP, host_options, numbers, result
+
+if TYPE_CHECKING:
+    from sae.activations.store import ActivationStore
+    from sae.host.host import HostModel
+    from sae.host.sites import Site
+    from sae.training.corpus_source import Corpus
+    from sae.training.corpus_training import TrainedSAE
+
+__all__ = ["EXAMPLE", "train"]
+
+EXAMPLE = "sae train --corpus clinic:clinical --sites resid_post.2 --d-sae 512 --l0 8 --tokens 500000 --out runs/sae"
+LATER_ARCHITECTURES = ("matryoshka",)
+MOST_TOKENS_IN_MEMORY = 700_000
+"""Training draws from so many with repetition; a store or --live has more."""
+
+
+def _known_architecture(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value in LATER_ARCHITECTURES:
+        raise click.UsageError(f"--architecture {value} is not available in this version, choose jumprelu or batchtopk")
+    return value
+
+
+def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
+    """A comma list of whole numbers."""
+    found = numbers(ctx, param, value)
+    if not all(number.is_integer() and number > 0 for number in found):
+        raise click.BadParameter(f"{value!r} is no comma list of whole numbers above 0", ctx, param)
+    return tuple(int(number) for number in found)
+
+
+@click.command(epilog=f"Example:  {EXAMPLE}")
+@click.option("--corpus", default=None, help=CORPUS_HELP)
+@click.option("--store", type=click.Path(path_type=Path), default=None, help="What `sae harvest` wrote.")
+@click.option("--sites", default=None, help="Comma list with globs, e.g. 'resid_post.*' [default: those of the store].")
+@click.option("--d-sae", callback=_widths, required=True, help="Features per SAE; several by commas.")
+@click.option("--l0", callback=numbers, required=True, help="Wanted mean number of active features; several by commas.")
+@click.option("--tokens", type=click.IntRange(min=1), required=True, help="Tokens that each SAE is trained on.")
+@click.option(
+    "--architecture",
+    type=click.Choice(("jumprelu", "batchtopk", *LATER_ARCHITECTURES)),
+    default="jumprelu",
+    callback=_known_architecture,
+    help="How it is trained; every SAE is written as JumpReLU.",
+)
+@click.option(
+    "--objective",
+    type=click.Choice(("step", "quadratic", "tanh")),
+    default="step",
+    help="Penalty of jumprelu.",
+)
+@click.option(
+    "--kernel",
+    type=click.Choice(("auto", "dense", "sparse", "triton")),
+    default="auto",
+    help="How gradients are computed; auto chooses by device and measured density.",
+)
+@click.option("--batch-tokens", type=click.IntRange(min=1), default=2048, help="Tokens of an optimiser step.")
+@click.option("--from", "start", default=None, help="SAE or directory of SAEs to begin with: fine-tuning.")
+@click.option(
+    "--kl",
+    "kl_weight",
+    type=FiniteFloat(0.0),
+    default=None,
+    help="With --from: how much the KL divergence of the spliced host counts; 1 is as much as the squared error.",
+)
+@click.option("--uniform", is_flag=True, help="Draw tokens uniformly instead of by label-free importance.")
+@click.option("--live", is_flag=True, help="Make activations as they are needed instead of keeping them in memory.")
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=None, help="Steps between checkpoints.")
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out.")
+@output_options
+@host_options
+@json_option
+def train(out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
+    """Train one SAE for each site, width and L0, all in one pass.
+
+    The run lies in --out: the SAEs, checkpoint, metrics.jsonl. SIGINT and SIGTERM save a checkpoint first.
+    """
+    _check_usage(options)
+    target = out or default_output("sae-train")
+    _check_output(target, force=force, resume=options["resume"])
+    from sae.host.host import HostModel
+
+    watch = Stopwatch()
+    with watch.stage("load"):
+        host = HostModel.load(options["model"], device=options["device"], dtype=options["dtype"])
+    with watch.stage("train"):
+        trained = _train(host, target, options)
+    rows = [sae.to_json() for sae in trained]
+    if as_json:
+        model = {"name": host.name, "path": str(host.path)}
+        emit_json(result("train", options, model=model, saes=rows, seconds=watch.seconds))
+        return
+    for row in rows:
+        click.echo(_line(row))
+
+
+def _check_usage(options: dict[str, Any]) -> None:
+    if (options["corpus"] is None) == (options["store"] is None):
+        raise click.UsageError("give either --corpus or --store")
+    if options["store"] is None and options["sites"] is None:
+        raise click.UsageError("--corpus needs --sites, as in --sites 'resid_post.*'")
+    if options["live"] and options["store"] is not None:
+        raise click.UsageError("--live makes activations from --corpus; a --store has them already")
+    if options["kl_weight"] is not None and (options["start"] is None or options["corpus"] is None):
+        raise click.UsageError("--kl fine-tunes an SAE on whole documents; give it with --from and --corpus")
+
+
+def _check_output(target: Path, *, force: bool, resume: bool) -> None:
+    """Make sure that no earlier run is lost unless that is wanted."""
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"output {str(target)!r} is a file, expected a directory; give another --out")
+    if target.exists() and not (force or resume):
+        raise ValueError(f"output {str(target)!r} exists already; give another --out, or add --resume or --force")
+
+
+def _train(host: "HostModel", target: Path, options: dict[str, Any]) -> "list[TrainedSAE]":
+    from sae.activations.store import ActivationStore
+    from sae.dictionary.collection import load_saes
+    from sae.host.sites import match_sites
+    from sae.training.corpus_training import finished_result, train_to_disk
+    from sae.training.plan import TrainingPlan
+
+    store = None if options["store"] is None else ActivationStore.open(options["store"])
+    sites = match_sites(options["sites"] or "*", host.sites if store is None else store.sites)
+    start = None
+    if options["start"] is not None:
+        start = load_saes(options["start"], host=host, sites=",".join(map(str, sites)))
+    plan = TrainingPlan(
+        sites=tuple(sites),
+        d_sae=options["d_sae"],
+        l0=options["l0"],
+        n_tokens=options["tokens"],
+        architecture=options["architecture"],
+        objective=options["objective"],
+        kernel=options["kernel"],
+        batch_tokens=options["batch_tokens"],
+        start=start,
+        kl_weight=options["kl_weight"],
+        seed=options["seed"],
+    )
+    if options["resume"] and (finished := finished_result(plan, target, d_model=host.d_model)) is not None:
+        return finished
+    corpus = _corpus(host, store, sites, options)
+    if not options["resume"]:
+        # not before everything is read that may lie in it
+        shutil.rmtree(target, ignore_errors=True)
+    checkpoint_every = options["checkpoint_every"]
+    return train_to_disk(plan, corpus, target, host=host, checkpoint_every=checkpoint_every, resume=options["resume"])
+
+
+def _corpus(
+    host: "HostModel", store: "ActivationStore | None", sites: "list[Site]", options: dict[str, Any]
+) -> "Corpus":
+    """Where tokens come from: a store, memory, the host as it goes, or whole documents."""
+    from sae.training.corpus_source import corpus_source, document_source, live_source, stored_source
+
+    importance, seed, spec = not options["uniform"], options["seed"], options["corpus"]
+    if store is not None:
+        return stored_source(host, store, sites, importance=importance, seed=seed)
+    if options["live"]:
+        return live_source(host, spec, sites, seed=seed)
+    n_tokens = min(options["tokens"], MOST_TOKENS_IN_MEMORY)
+    if options["kl_weight"] is not None:
+        return document_source(host, spec, sites, n_tokens=n_tokens, seed=seed)
+    return corpus_source(host, spec, sites, n_tokens=n_tokens, importance=importance, seed=seed)
+
+
+def _line(row: dict[str, Any]) -> str:
+    ev = "undefined" if row["ev"] is None else f"{row['ev']:.3f}"
+    return (
+        f"{row['path']}: L0 {row['l0']:.2f} (wanted {row['l0_target']:g}), explained variance {ev}, "
+        f"delta CE {row['delta_ce']:.3f} nats, {row['dead']:.1%} dead"
+    )

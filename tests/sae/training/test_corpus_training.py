@@ -1,0 +1,123 @@
+"""From a corpus to SAEs on disk: what is planned, written, judged, resumed and refused."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from tiny_models import random_sae
+
+from sae.dictionary.autoencoder import SAE
+from sae.host.sites import Site
+from sae.training.config import BatchTopKConfig, JumpReLUConfig
+from sae.training.corpus_source import corpus_source, document_source
+from sae.training.corpus_training import finished_result, train_to_disk
+from sae.training.finetuning import SplicedConfig
+from sae.training.plan import TrainingPlan
+
+SITE, OTHER = Site("resid_post", 1), Site("mlp_out", 0)
+PLAN = TrainingPlan(sites=(SITE,), d_sae=(48,), l0=(3.0,), n_tokens=3000, batch_tokens=128)
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    texts = [" ".join(f"w{(7 * i + 3 * j + i * j) % 44}" for j in range(12)) for i in range(400)]
+    path = tmp_path_factory.mktemp("corpus") / "corpus.jsonl"
+    path.write_text("\n".join(json.dumps({"text": text}) for text in texts), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def corpus(tiny_host, spec):
+    return corpus_source(tiny_host, spec, [SITE, OTHER], n_tokens=3000)
+
+
+def test_one_directory_for_each_site_width_and_l0(tiny_host, corpus, tmp_path):
+    plan = replace(PLAN, sites=(SITE, OTHER), d_sae=(32, 48), l0=(2.0, 3.0), n_tokens=1500)
+
+    rows = train_to_disk(plan, corpus, tmp_path / "out", host=tiny_host)
+
+    assert [(row.path.name, row.d_sae, row.l0_target) for row in rows][:4] == [
+        ("resid_post.1-d-32-l0-2", 32, 2.0), ("resid_post.1-d-32-l0-3", 32, 3.0),
+        ("resid_post.1-d-48-l0-2", 48, 2.0), ("resid_post.1-d-48-l0-3", 48, 3.0),
+    ]  # fmt: skip
+    for row in rows:
+        sae = SAE.load(row.path)
+        assert (sae.site, sae.d_sae) == (row.site, row.d_sae)
+        assert row.l0 == pytest.approx(row.l0_target, rel=0.05)
+        assert set(row.to_json()) == {
+            "path", "site", "d_sae", "l0_target", "l0", "ev", "ev_answer", "delta_ce", "dead", "tokens",
+            "tokens_per_second",
+        }  # fmt: skip
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == {
+        "checkpoint.safetensors", "metrics.jsonl", "training.json",
+    }  # fmt: skip
+
+
+def test_the_record_names_corpus_host_and_training(tiny_host, corpus, spec, tmp_path):
+    [row] = train_to_disk(PLAN, corpus, tmp_path, host=tiny_host)
+
+    metadata = SAE.load(row.path).metadata
+    assert (metadata["model_name"], metadata["dataset_path"]) == ("tiny", spec)
+    ours = metadata["domain_circuits"]
+    assert (ours["host"]["name"], ours["corpus"]) == ("tiny", spec)
+    assert (ours["training"]["architecture"], ours["training"]["l0"]) == ("jumprelu", 3.0)
+
+
+def test_without_a_host_nothing_is_spliced(corpus, tmp_path):
+    [row] = train_to_disk(replace(PLAN, n_tokens=500), corpus, tmp_path)
+
+    assert row.delta_ce is None
+    assert row.path.name == "resid_post.1"
+
+
+def test_a_finished_run_is_known_without_its_source(tiny_host, corpus, tmp_path):
+    assert finished_result(PLAN, tmp_path, d_model=32) is None
+    rows = train_to_disk(PLAN, corpus, tmp_path, host=tiny_host)
+
+    assert finished_result(PLAN, tmp_path, d_model=32) == rows
+    with pytest.raises(ValueError, match=r"l0 of resid_post\.1 is 4\.0, but .* was made with 3\.0"):
+        finished_result(replace(PLAN, l0=(4.0,)), tmp_path, d_model=32)
+
+
+def test_training_goes_on_from_a_finished_sae_in_its_host(tiny_host, spec, tmp_path):
+    plan = replace(PLAN, d_sae=(64,), n_tokens=600, kl_weight=1.0, start={SITE: random_sae(site=SITE)})
+    corpus = document_source(tiny_host, spec, [SITE], n_tokens=1000)
+
+    [row] = train_to_disk(plan, corpus, tmp_path, host=tiny_host)
+
+    # judged on a few hundred tokens, and not on those that the thresholds were set on
+    assert row.l0 == pytest.approx(3, rel=0.15)
+    lines = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[-1])["kl"] > 0
+    with pytest.raises(ValueError, match="needs the host"):
+        train_to_disk(plan, corpus, tmp_path / "no-host")
+
+
+def test_settings_follow_from_the_plan():
+    plan = replace(PLAN, n_tokens=40_000_000, batch_tokens=4096)
+
+    config = plan.config(1024, 8.0, d_model=128)
+
+    assert isinstance(config, JumpReLUConfig)
+    assert (config.steps, config.batch_tokens, config.warmup_steps) == (9765, 4096, 488)
+    assert (config.learning_rate, config.dead_after_tokens) == (0.02, 2_000_000)
+    assert plan.config(1024, 8.0, d_model=512).learning_rate == pytest.approx(0.01)
+    assert replace(plan, start={SITE: random_sae()}).config(64, 8.0, d_model=128).learning_rate == pytest.approx(0.002)
+    assert isinstance(replace(plan, kl_weight=0.5).config(64, 8.0, d_model=128), SplicedConfig)
+    assert isinstance(replace(plan, architecture="batchtopk").config(64, 8.0, d_model=128), BatchTopKConfig)
+    assert replace(plan, n_tokens=100).config(64, 8.0, d_model=128).batch_tokens == 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"l0": (49.0,)}, r"l0 is 49\.0, expected more than 0 and at most d_sae, 48"),
+        ({"l0": ()}, "expected at least one of each"),
+        ({"n_tokens": 0}, "tokens is 0"),
+        ({"start": {OTHER: random_sae()}}, r"no SAE to begin with at resid_post\.1, only at mlp_out\.0"),
+        ({"architecture": "batchtopk", "kl_weight": 1.0}, "need architecture jumprelu"),
+    ],
+)
+def test_plans_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(PLAN, **changes)
