@@ -24,7 +24,7 @@ class StoreConfiguration:
     """In forward order."""
     d_model: int
     corpus: str
-    """What the texts are, such as their SPEC and seed."""
+    """SPEC of the texts."""
     n_tokens: int
     """Training tokens wanted, BOS and dropped ones not counted."""
     held_out_tokens: int
@@ -44,7 +44,7 @@ class StoreConfiguration:
     shard_tokens: int = 131_072
     """Expected tokens of a shard."""
     seed: int = 0
-    """Of the order of the rows."""
+    """Of the order of the rows, and of texts that are generated."""
 
     def __post_init__(self) -> None:
         if self.dtype not in STORED_DTYPES:

@@ -47,7 +47,7 @@ def harvest(out: Path | None, as_json: bool, **options: Any) -> None:
             host,
             read_corpus(options["corpus"], seed=options["seed"]),
             match_sites(options["sites"], host.sites),
-            corpus=f"{options['corpus']} seed {options['seed']}",
+            corpus=options["corpus"],
             n_tokens=options["tokens"],
             out=out or default_output("sae-harvest"),
             dtype=options["store_dtype"],

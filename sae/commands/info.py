@@ -28,9 +28,12 @@ def info(path: Path, as_json: bool) -> None:
     if as_json:
         emit_json(result("info", {"path": path}, path=str(path), **facts))
         return
-    metadata = facts.pop("metadata", {})
-    for name, value in [("path", path), *facts.items(), *metadata.get("domain_circuits", {}).items()]:
+    ours = facts.pop("metadata", {}).get("domain_circuits", {})
+    last = facts.pop("last", {})
+    for name, value in [("path", path), *facts.items(), *ours.items()]:
         click.echo(f"{name}: {value}")
+    for name, record in last.items():
+        click.echo(f"{name}: {_progress(record)}")
 
 
 def _sae_facts(path: Path) -> dict[str, Any]:
@@ -70,3 +73,11 @@ def _run_facts(path: Path) -> dict[str, Any]:
     metrics = read_metrics(path / METRICS)
     draw_curves(path, path / CURVES)
     return {"curves": str(path / CURVES), "last": {name: records[-1] for name, records in metrics.items() if records}}
+
+
+def _progress(record: dict[str, Any]) -> str:
+    """The last line of a run's metrics for people."""
+    return (
+        f"step {record['step']}, {record['tokens']:,} tokens, L0 {record['l0']:.2f} (target {record['l0_target']:g}), "
+        f"explained variance {1 - record['fvu']:.3f}, {record['dead_share']:.1%} dead, {record['kernel']} kernel"
+    )

@@ -85,7 +85,7 @@ def live_source(host: HostModel, spec: str, sites: Sequence[Site], *, seed: int 
     Raises:
         ValueError: The corpus cannot be read, or is too small to hold tokens back.
     """
-    source = LiveSource(host, lambda: read_corpus(spec, seed=seed), sites, corpus=f"{spec} seed {seed}", seed=seed)
+    source = LiveSource(host, lambda: read_corpus(spec, seed=seed), sites, corpus=spec, seed=seed)
     texts = (text for text in read_corpus(spec, seed=seed) if text.strip())
     return Corpus(spec, source, _tokenised(host, texts, MIN_HELD_OUT_TOKENS))
 
