@@ -12,6 +12,8 @@ __all__ = ["written_whole"]
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends without an error.
 
+    The file is on disk before it gets its name: after a power cut there is the old file or the new one.
+
     The temporary name keeps the suffix, from which writers tell the format. Missing parent directories are made.
 
     Args:
@@ -32,6 +34,16 @@ def written_whole(path: Path) -> Iterator[Path]:
         raise ValueError(f"output {str(path)!r} is not writable ({reason}); give another path") from error
     try:
         yield part
+        _sync(part)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until what was written to a file is on disk, whoever wrote it."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

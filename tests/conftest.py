@@ -10,10 +10,10 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from stories import STORIES, convert_stories  # noqa: E402
-from tiny_models import save_tiny_llama, tiny_llama  # noqa: E402
+from stories import STORIES, convert_stories
+from tiny_models import save_tiny_llama, tiny_llama
 
-from sae.host.host import HostModel  # noqa: E402
+from sae.host.host import HostModel
 
 torch.set_num_threads(1)
 

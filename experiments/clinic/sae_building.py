@@ -80,6 +80,8 @@ class SAERecipe:
     n_held_out_tokens: int = 60_000
     """Validation tokens that the thresholds are calibrated on."""
     batch_tokens: int = 2048
+    learning_rate: float = 2e-2
+    """Without clipping: the factors above were chosen with it."""
     sites: Mapping[str, SiteRecipe] = field(default_factory=lambda: dict(SITE_RECIPES))
     seed: int = 0
 
@@ -91,7 +93,13 @@ class SAERecipe:
         """The training configuration of one site."""
         of_site = self.of_site(site)
         return BatchTopKConfig(
-            d_sae=self.d_sae, k=of_site.k, steps=of_site.steps, batch_tokens=self.batch_tokens, seed=self.seed
+            d_sae=self.d_sae,
+            k=of_site.k,
+            steps=of_site.steps,
+            batch_tokens=self.batch_tokens,
+            learning_rate=self.learning_rate,
+            clipping="none",
+            seed=self.seed,
         )
 
 

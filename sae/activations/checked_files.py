@@ -1,7 +1,6 @@
 """Safetensors files that are written whole, recorded by size and SHA-256, and refused when they are another."""
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +65,6 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     with written_whole(path) as part:
         save_file(contiguous, part, dict(metadata or {}))
-        _flush(part)
     return FileRecord.of(path)
 
 
@@ -74,7 +72,6 @@ def write_text(path: Path, text: str) -> None:
     """The same for text."""
     with written_whole(path) as part:
         part.write_text(text, encoding="utf-8")
-        _flush(part)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -94,8 +91,3 @@ def remove_leftovers(folder: Path) -> None:
     """Delete what an interrupted `write_tensors` or `write_text` left behind."""
     for part in folder.glob(".*.part-*"):
         part.unlink()
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())

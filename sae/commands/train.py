@@ -128,6 +128,7 @@ def _train(host: "HostModel", target: Path, options: dict[str, Any]) -> "list[Tr
     from sae.dictionary.collection import load_saes
     from sae.host.sites import match_sites
     from sae.training.corpus_training import finished_result, train_to_disk
+    from sae.training.memory import check_memory
     from sae.training.plan import TrainingPlan
 
     store = None if options["store"] is None else ActivationStore.open(options["store"])
@@ -150,6 +151,8 @@ def _train(host: "HostModel", target: Path, options: dict[str, Any]) -> "list[Tr
     )
     if options["resume"] and (finished := finished_result(plan, target, d_model=host.d_model)) is not None:
         return finished
+    # before the corpus is run, which may take long
+    check_memory(plan.goals(d_model=host.d_model, metadata={}), host.d_model, host.device)
     corpus = _corpus(host, store, sites, options)
     if not options["resume"]:
         # not before everything is read that may lie in it

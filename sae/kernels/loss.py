@@ -10,6 +10,7 @@ from torch import Tensor
 from sae.kernels.weights import DictionaryWeights
 
 __all__ = [
+    "NO_WINDOW",
     "LossSettings",
     "Sparsity",
     "StepStatistics",
@@ -20,6 +21,9 @@ __all__ = [
 ]
 
 Sparsity = Literal["none", "step", "quadratic", "tanh"]
+
+NO_WINDOW = 1e-12
+"""A bandwidth that holds a pre-activation only where it ties with the threshold: for thresholds that do not learn."""
 
 
 @dataclass(frozen=True)

@@ -41,16 +41,16 @@ class BFloat16Shadows:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, weights: DictionaryWeights, bandwidth: float) -> "BFloat16Shadows":
+    def of(cls, weights: DictionaryWeights, bandwidth: float | None) -> "BFloat16Shadows":
         """Copies of the weights; pre-activations stay float32 where a tenth of the windows are too coarse.
 
-        The thresholds are read from the device here, so make them anew from time to time and not every step.
+        They do as well where there is no window (None): features are then told apart by their order alone. The
+        thresholds are read from the device here, so make copies anew from time to time and not every step.
         """
-        too_coarse = representable_values(weights.threshold, bandwidth) < FEWEST_VALUES_IN_WINDOW
         return cls(
             encoder_rows=weights.encoder_rows.bfloat16(),
             decoder_rows=weights.decoder_rows.bfloat16(),
-            rounds_pre_acts=bool(too_coarse.float().mean() < 0.1),
+            rounds_pre_acts=bandwidth is not None and _fine_enough(weights.threshold, bandwidth),
         )
 
     @torch.no_grad()
@@ -67,3 +67,8 @@ class BFloat16Shadows:
         if x.device.type == "cuda":
             return torch.mm(rounded, self.encoder_rows.T, out_dtype=torch.float32)
         return rounded.float() @ self.encoder_rows.float().T
+
+
+def _fine_enough(threshold: Tensor, bandwidth: float) -> bool:
+    too_coarse = representable_values(threshold, bandwidth) < FEWEST_VALUES_IN_WINDOW
+    return bool(too_coarse.float().mean() < 0.1)

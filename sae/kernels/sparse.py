@@ -15,7 +15,7 @@ from sae.kernels.sparse_products import decode, feature_sums, inner_products, pe
 from sae.kernels.support import Support, compact, find_support
 from sae.kernels.weights import DictionaryWeights
 
-__all__ = ["selected_gradients", "sparse_gradients", "support_gradients", "window_bound"]
+__all__ = ["sparse_gradients", "sparse_selected_gradients", "support_gradients", "window_bound"]
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def sparse_gradients(
 
 
 @torch.no_grad()
-def selected_gradients(
+def sparse_selected_gradients(
     weights: DictionaryWeights,
     x: Float[Tensor, "tokens d_model"],
     threshold: Float[Tensor, ""] | Float[Tensor, "tokens 1"],

@@ -45,6 +45,7 @@ def triton_gradients(
     *,
     capacity: int,
     dead: Bool[Tensor, " d_sae"] | None = None,
+    pre_acts: Float[Tensor, "tokens d_sae"] | None = None,
     emphasis: Float[Tensor, "tokens 1"] | None = None,
     shadows: BFloat16Shadows | None = None,
 ) -> tuple[StepStatistics, WeightGradients]:
@@ -56,13 +57,18 @@ def triton_gradients(
         loss: What is minimised.
         capacity: Entries that a token may have.
         dead: Features that the pre-activation loss pulls up.
+        pre_acts: Pre-activations of the batch, where they are known already.
         emphasis: Of each token.
         shadows: What the products and the gathers read in place of the masters.
 
     Raises:
         RowOverflowError: A token has more entries than `capacity`.
     """
-    step = _forward(weights, x, loss, capacity=capacity, dead=dead, emphasis=emphasis, shadows=shadows)
+    if pre_acts is None:
+        rows = _compacted(weights, x, loss, capacity, shadows)
+    else:
+        rows = _selected(weights, pre_acts, loss, capacity)
+    step = _forward(weights, x, loss, rows, dead=dead, emphasis=emphasis, shadows=shadows)
     encoder_rows, decoder_rows = row_gradients(step.columns, weights.decoder_rows, step.entries.row_terms)
     return step.statistics, WeightGradients(
         encoder_rows=encoder_rows,
@@ -93,7 +99,8 @@ def triton_update(
     Raises:
         RowOverflowError: A token has more entries than `capacity`; nothing was moved.
     """
-    step = _forward(weights, x, loss, capacity=capacity, dead=dead, emphasis=emphasis, shadows=shadows)
+    rows = _compacted(weights, x, loss, capacity, shadows)
+    step = _forward(weights, x, loss, rows, dead=dead, emphasis=emphasis, shadows=shadows)
     adam_step_of_rows(
         weights,
         step.columns,
@@ -110,7 +117,7 @@ def triton_update(
 
 @dataclass(frozen=True, eq=False)
 class _Forward:
-    """All of a step but what is done with the rows' gradients."""
+    """All of a step between its entries and what is done with the rows' gradients."""
 
     statistics: StepStatistics
     entries: EntryGradients
@@ -122,16 +129,15 @@ def _forward(
     weights: DictionaryWeights,
     x: Tensor,
     loss: LossSettings,
+    rows: EntryRows,
     *,
-    capacity: int,
     dead: Tensor | None,
     emphasis: Tensor | None,
     shadows: BFloat16Shadows | None,
 ) -> _Forward:
-    rows = _compacted(weights, x, loss, capacity, shadows)
     totals = _Totals.of(rows)
     decoded = _decoded(weights, x, loss, rows, emphasis, shadows)
-    n_entries, n_active = totals.read(capacity, len(x) * weights.d_sae)
+    n_entries, n_active = totals.read(rows.capacity, len(x) * weights.d_sae)
     support, to_values = pack_rows(rows, decoded.partial_gradients, n_entries=n_entries, d_sae=weights.d_sae)
     batch = BatchSupport(weights, x, loss, dead, support)
     entries = entry_gradients(batch, to_values)
@@ -165,6 +171,14 @@ def _compacted(
         part = x[first : first + at_a_time]
         products = part @ weights.encoder_rows.T if shadows is None else shadows.products(part)
         compact_rows(products, weights.b_enc, weights.threshold, rows, bandwidth=loss.bandwidth, first_token=first)
+    return rows
+
+
+def _selected(weights: DictionaryWeights, pre_acts: Tensor, loss: LossSettings, capacity: int) -> EntryRows:
+    """Entries of each token, from pre-activations that have their bias."""
+    rows = empty_rows(len(pre_acts), capacity, pre_acts.device)
+    no_bias = torch.zeros_like(weights.b_enc)
+    compact_rows(pre_acts.contiguous(), no_bias, weights.threshold, rows, bandwidth=loss.bandwidth)
     return rows
 
 

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 from sae.dictionary.autoencoder import SAE
 
-__all__ = ["DictionaryWeights"]
+__all__ = ["DictionaryWeights", "check_has_thresholds"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,12 @@ class DictionaryWeights:
 
     @classmethod
     def from_sae(cls, sae: SAE) -> "DictionaryWeights":
-        """Copies of a finished dictionary's tensors, to be trained further."""
+        """Copies of a finished dictionary's tensors, to be trained further.
+
+        Raises:
+            ValueError: It is a TopK dictionary.
+        """
+        check_has_thresholds(sae)
         return cls(
             encoder_rows=_copy(sae.encoder_rows),
             b_enc=_copy(sae.b_enc),
@@ -78,6 +83,19 @@ class DictionaryWeights:
     def normalise_decoder(self) -> None:
         """Scale every decoder row to unit length, in place."""
         self.decoder_rows.copy_(normalize(self.decoder_rows))
+
+
+def check_has_thresholds(sae: SAE) -> None:
+    """Make sure that a dictionary can be trained further.
+
+    Raises:
+        ValueError: It is TopK, whose features are active by their rank among a token's.
+    """
+    if sae.top_k is not None:
+        raise ValueError(
+            f"the SAE at {sae.site or sae.path or 'no site'} is TopK (top_k {sae.top_k}), whose features have no "
+            f"thresholds to train; begin with a JumpReLU SAE, or train a new one with l0 {sae.top_k}"
+        )
 
 
 def _copy(tensor: Tensor) -> Parameter:

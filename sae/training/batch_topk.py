@@ -10,7 +10,7 @@ from torch.nn.functional import linear
 from sae.activations.statistics import SiteStatistics
 from sae.activations.token_draw import TokenDraw
 from sae.kernels.loss import StepStatistics, WeightGradients
-from sae.kernels.sparse import selected_gradients
+from sae.kernels.selection import selected_gradients
 from sae.kernels.weights import DictionaryWeights
 from sae.training.calibration import threshold_for_l0, thresholds_under_emphasis
 from sae.training.config import BatchTopKConfig
@@ -55,13 +55,27 @@ class BatchTopKTrainer(SAETrainer):
         With emphasis a the error of a token counts a^2 times, and features are selected by a * pre_act: at unit
         decoder rows, by how much they lower that loss.
         """
-        pre_acts = linear(x, self.weights.encoder_rows, self.weights.b_enc)
+        pre_acts = self._pre_acts(x)
         k, phase = self.l0_target, self.steps_done
         if draw.emphasis is None:
-            return selected_gradients(self.weights, x, batch_threshold(pre_acts, k, phase=phase), pre_acts=pre_acts)
-        emphasis = draw.emphasis.to(x)[:, None]
-        threshold = batch_threshold(pre_acts * emphasis, k, phase=phase) / emphasis
-        return selected_gradients(self.weights, x, threshold, pre_acts=pre_acts, emphasis=emphasis)
+            emphasis, threshold = None, batch_threshold(pre_acts, k, phase=phase)
+        else:
+            emphasis = draw.emphasis.to(x)[:, None]
+            threshold = batch_threshold(pre_acts * emphasis, k, phase=phase) / emphasis
+        return selected_gradients(
+            self.weights,
+            x,
+            threshold,
+            pre_acts=pre_acts,
+            emphasis=emphasis,
+            kernel=self.config.kernel,
+            shadows=self._shadows,
+        )
+
+    def _pre_acts(self, x: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens d_sae"]:
+        if self._shadows is None:
+            return linear(x, self.weights.encoder_rows, self.weights.b_enc)
+        return self._shadows.products(x).add_(self.weights.b_enc)
 
     def calibrated(
         self, held_out: Float[Tensor, "tokens d_model"], emphasis: Float[Tensor, " tokens"] | None

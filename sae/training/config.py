@@ -25,7 +25,9 @@ class TrainingConfig:
         decay_share: Share of the steps, the last ones, over which it falls linearly.
         anneal_share: Share of the steps, the first ones, over which L0 falls to what is wanted.
         clipping: What is clipped to `clip_norm`: nothing, each feature's gradient rows, or all gradients together.
-            Thresholds are never clipped.
+            Thresholds are never clipped. Without clipping Adam's second moment remembers the first steps, whose
+            gradients are many times those of later ones, for a thousand steps; only without it are the optimiser and
+            the gradients one kernel on a GPU.
         clip_norm: Largest norm of what is clipped.
         dead_after_tokens: A feature that fired on none of this many tokens counts as dead.
         log_every: Steps between two entries of the metrics.
@@ -38,12 +40,12 @@ class TrainingConfig:
     d_sae: int
     steps: int = 2000
     batch_tokens: int = 2048
-    learning_rate: float = 2e-2
+    learning_rate: float = 1e-2
     betas: tuple[float, float] = (0.9, 0.999)
     warmup_steps: int = 100
     decay_share: float = 0.3
     anneal_share: float = 0.15
-    clipping: Clipping = "none"
+    clipping: Clipping = "global"
     clip_norm: float = 1.0
     dead_after_tokens: int = 200_000
     log_every: int = 100

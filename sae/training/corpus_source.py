@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from jaxtyping import Int64
@@ -67,7 +68,10 @@ def corpus_source(
     texts = read_corpus(spec, seed=seed)
     n_held_out = min(n_tokens, max(MIN_HELD_OUT_TOKENS, int(n_tokens * HELD_OUT_SHARE)))
     held_out = harvest(host, texts, sites, n_tokens=n_held_out)
-    train_tokens = harvest(host, texts, sites, n_tokens=n_tokens, importance=importance)
+    first = next((text for text in texts if text.strip()), None)
+    if first is None:
+        raise ValueError(f"corpus {spec} has no text beside the {n_held_out} tokens held out; give more text")
+    train_tokens = harvest(host, chain([first], texts), sites, n_tokens=n_tokens, importance=importance)
     weights = importance_weights(train_tokens) if importance else None
     source = MemorySource(train_tokens.activations, held_out.activations, weights=weights, seed=seed)
     return Corpus(spec, source, _documents(host, held_out))

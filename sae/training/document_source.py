@@ -57,7 +57,8 @@ class DocumentSource:
     ) -> None:
         if not documents or not held_out:
             raise ValueError(
-                f"there are {len(documents)} documents to train on and {len(held_out)} held out, expected some of both"
+                f"there are {len(documents)} documents to train on and {len(held_out)} held out, "
+                "expected some of both; give more text"
             )
         self._host = host
         self._documents = list(documents)

@@ -63,6 +63,11 @@ class SplicedTrainer(JumpReLUTrainer):
         self.host = host
         self._kl: float | None = None
 
+    @property
+    def updates_at_once(self) -> bool:
+        """Never: the KL's gradients are added first."""
+        return False
+
     def gradients(self, x: Float[Tensor, "tokens d_model"], draw: TokenDraw) -> tuple[StepStatistics, WeightGradients]:
         """Of the loss of plain training and of the KL, which is scaled to be as large as the squared error."""
         statistics, gradients = super().gradients(x, draw)

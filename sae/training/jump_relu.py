@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import linear
 
 from sae.activations.statistics import SiteStatistics
 from sae.activations.token_draw import TokenDraw
@@ -16,11 +17,14 @@ from sae.kernels.weights import DictionaryWeights
 from sae.training.calibration import threshold_factor_for_l0
 from sae.training.config import JumpReLUConfig
 from sae.training.metrics import StepMetrics, ThresholdMetrics
-from sae.training.normalisation import unfold
+from sae.training.normalisation import normalise, unfold
 from sae.training.sae_trainer import Calibrated, SAETrainer, TrainerState, TrainingGoal
 from sae.training.sparsity_control import L0Controller
 
 __all__ = ["JumpReLUTrainer"]
+
+WATCHED_TOKENS = 256
+"""Held-out tokens of a step whose L0 the controller looks at."""
 
 
 class JumpReLUTrainer(SAETrainer):
@@ -36,42 +40,82 @@ class JumpReLUTrainer(SAETrainer):
         assert isinstance(goal.config, JumpReLUConfig)
         self.config = goal.config
         weights = _start(goal, self.config, statistics, device)
-        super().__init__(goal, weights, statistics, threshold_learning_rate=self.config.threshold_learning_rate)
+        super().__init__(
+            goal,
+            weights,
+            statistics,
+            threshold_learning_rate=self.config.threshold_learning_rate,
+            bandwidth=self.config.bandwidth,
+        )
         self.controller = L0Controller(
             proportional_gain=self.config.proportional_gain,
             integral_gain=self.config.integral_gain,
             coefficient=self.config.initial_coefficient,
         )
         self._initial_l0: float | None = None
+        self._watched: Tensor | None = None
         self._initial_threshold = weights.threshold.detach().clone()
 
     @property
     def l0_target(self) -> float:
-        """Geometric from the L0 of the first batch to the wanted one."""
+        """Geometric from the first L0 seen to the wanted one."""
         initial = self.config.wanted_l0 if self._initial_l0 is None else self._initial_l0
         return self.config.l0_at(self.steps_done, initial=initial)
 
     def gradients(self, x: Float[Tensor, "tokens d_model"], draw: TokenDraw) -> tuple[StepStatistics, WeightGradients]:
         """At the present coefficient, which follows from the L0 of the steps before."""
-        statistics, gradients = loss_and_gradients(
-            self.weights,
-            x,
-            self.loss_settings,
-            dead=self.dead.mask if self.config.pre_act_coefficient else None,
-            emphasis=None if draw.emphasis is None else draw.emphasis.to(x)[:, None],
-            kernel=self.config.kernel,
-            last_density=self._last_density,
-        )
-        if self._initial_l0 is None:
-            self._initial_l0 = statistics.l0
-        return statistics, gradients
+        return loss_and_gradients(self.weights, x, self.loss_settings, **self._step_options(x, draw))
+
+    def update(self, x: Float[Tensor, "tokens d_model"], draw: TokenDraw) -> StepStatistics:
+        """At once where nothing comes between gradients and optimiser."""
+        if not self.updates_at_once:
+            return super().update(x, draw)
+        options = self._step_options(x, draw)
+        return self._optimiser.whole_step(x, self.loss_settings, rate_factors=self._rate_factors, **options)
+
+    @property
+    def updates_at_once(self) -> bool:
+        """Whether gradients go to the optimiser as they are."""
+        return self.config.clipping == "none"
+
+    def _step_options(self, x: Tensor, draw: TokenDraw) -> dict[str, Any]:
+        """What a step of the kernels takes beside weights, batch and loss."""
+        return {
+            "dead": self.dead.mask if self.config.pre_act_coefficient else None,
+            "emphasis": None if draw.emphasis is None else draw.emphasis.to(x)[:, None],
+            "kernel": self.config.kernel,
+            "last_density": self._last_density,
+            "shadows": self._shadows,
+        }
 
     def step(self, draw: TokenDraw) -> None:
         """One optimiser step, then one of the controller."""
         super().step(draw)
         assert self._last is not None, "a step was just done"
+        l0 = self._last.l0 if self._watched is None else self._watched_l0(self._watched)
+        if self._initial_l0 is None:
+            self._initial_l0 = l0
+        factor = self.controller.update(l0, self.l0_target)
         with torch.no_grad():
-            self.weights.threshold.mul_(self.controller.update(self._last.l0, self.l0_target))
+            self.weights.threshold.mul_(torch.where(self.dead.mask, self.controller.dead_factor, factor))
+
+    def watch(self, held_out: Float[Tensor, "tokens d_model"]) -> None:
+        """Control L0 on these tokens from now on.
+
+        Training tokens may be drawn by importance, and have another L0 than tokens as they come. Were L0 controlled on
+        those, the calibration at the end would raise or lower every threshold by what the two differ.
+        """
+        generator = torch.Generator().manual_seed(self.config.seed)
+        self._watched = held_out[torch.randperm(len(held_out), generator=generator).to(held_out.device)]
+
+    @torch.no_grad()
+    def _watched_l0(self, tokens: Float[Tensor, "tokens d_model"]) -> float:
+        """Mean L0 of the next few of the tokens, which are looked at in turn."""
+        first = self.steps_done * WATCHED_TOKENS
+        rows = torch.arange(first, first + WATCHED_TOKENS, device=tokens.device) % len(tokens)
+        x = normalise(tokens[rows].to(self.weights.device).float(), self.statistics)
+        pre_acts = linear(x, self.weights.encoder_rows, self.weights.b_enc)
+        return float((pre_acts > self.weights.threshold).sum(1).float().mean())
 
     @property
     def loss_settings(self) -> LossSettings:

@@ -10,6 +10,7 @@ from sae.training.sae_trainer import TrainingGoal
 __all__ = ["available_bytes", "check_memory", "needed_bytes"]
 
 FLOAT_BYTES = 4
+BFLOAT16_BYTES = 2
 COPIES = 4
 """A weight, its gradient and Adam's two moments."""
 DENSE_BUFFERS = 3
@@ -17,10 +18,11 @@ DENSE_BUFFERS = 3
 GIB = 2**30
 
 
-def needed_bytes(goal: TrainingGoal, d_model: int) -> int:
-    """Bytes that the weights of a dictionary take in training."""
+def needed_bytes(goal: TrainingGoal, d_model: int, device: torch.device) -> int:
+    """Bytes that the weights of a dictionary take in training; on a GPU with bfloat16 copies of both matrices."""
     d_sae = goal.config.d_sae
-    return COPIES * FLOAT_BYTES * (2 * d_sae * d_model + 2 * d_sae + d_model)
+    shadows = 2 * BFLOAT16_BYTES * d_sae * d_model if device.type == "cuda" else 0
+    return COPIES * FLOAT_BYTES * (2 * d_sae * d_model + 2 * d_sae + d_model) + shadows
 
 
 def available_bytes(device: torch.device) -> int:
@@ -38,7 +40,7 @@ def check_memory(goals: Sequence[TrainingGoal], d_model: int, device: torch.devi
     """
     # Dictionaries take turns in a step, so that one's buffers are enough.
     buffers = max(DENSE_BUFFERS * FLOAT_BYTES * goal.config.batch_tokens * goal.config.d_sae for goal in goals)
-    needed = sum(needed_bytes(goal, d_model) for goal in goals) + buffers
+    needed = sum(needed_bytes(goal, d_model, device) for goal in goals) + buffers
     available = available_bytes(device)
     if needed > available:
         widths = ", ".join(str(width) for width in sorted({goal.config.d_sae for goal in goals}))

@@ -45,13 +45,14 @@ class MemorySource:
         seed: Of the draws.
 
     Raises:
-        ValueError: There is no site or no token, sites differ in tokens or width, or the weights leave nothing to draw.
+        ValueError: There is no site or no token, sites differ in tokens or width, activations are not finite, or the
+            weights leave nothing to draw.
     """
 
     def __init__(
         self,
         activations: Mapping[Site, Float[Tensor, "tokens d_model"]],
-        held_out: Mapping[Site, Float[Tensor, "held_out_tokens d_model"]],
+        held_out: Mapping[Site, Float[Tensor, "held_out_tokens width"]],
         *,
         weights: Float[Tensor, " weights"] | None = None,
         emphasis: Emphasis | None = None,
@@ -65,6 +66,9 @@ class MemorySource:
         shapes = {tuple(rows.shape) for rows in activations.values()}
         if len(shapes) > 1:
             raise ValueError(f"activations have shapes {sorted(shapes)}, expected the same tokens and width everywhere")
+        for site, rows in activations.items():
+            _check_held_out(site, held_out[site], d_model=rows.shape[1])
+            _check_finite(site, rows)
         self._activations = dict(activations)
         self._held_out = dict(held_out)
         self._emphasis = emphasis
@@ -145,6 +149,23 @@ class MemorySource:
             digest.update(f"{site} {stored.dtype}".encode())
             digest.update(stored[rows].float().cpu().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _check_held_out(site: Site, rows: Tensor, *, d_model: int) -> None:
+    """Said before training: thresholds are set on these tokens when it ends."""
+    if len(rows) == 0:
+        raise ValueError(f"there is no held-out token at {site} to calibrate thresholds on, expected at least one")
+    if rows.shape[1] != d_model:
+        raise ValueError(f"held-out tokens at {site} have d_model {rows.shape[1]}, expected {d_model}, the training's")
+    _check_finite(site, rows)
+
+
+def _check_finite(site: Site, rows: Tensor) -> None:
+    if not all(bool(chunk.isfinite().all()) for chunk in rows.split(TOKENS_PER_CHUNK)):
+        raise ValueError(
+            f"activations at {site} are not finite; leave the tokens out that overflow, or harvest in bfloat16 or "
+            "float32"
+        )
 
 
 def _names(by_site: Mapping[Site, Tensor]) -> str:

@@ -39,7 +39,8 @@ class StepMetrics:
         loss: Squared error of a token in units of its variance, and everything else that is minimised.
         fvu: Fraction of the batch's variance left unexplained.
         l0: Mean number of active features of a token in the batch.
-        l0_target: What it should have been.
+        l0_target: What it should have been; of held-out tokens where thresholds are trained, as the batch may be drawn
+            by importance.
         dead_share: Share of the features that are dead.
         dense_share: Share of the features that are active on more than a tenth of the batch.
         learning_rate: Rate of the step.

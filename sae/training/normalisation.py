@@ -8,7 +8,7 @@ from torch.nn import Parameter
 from sae.activations.statistics import SiteStatistics
 from sae.dictionary.autoencoder import SAE
 from sae.host.sites import Site
-from sae.kernels.weights import DictionaryWeights
+from sae.kernels.weights import DictionaryWeights, check_has_thresholds
 
 __all__ = ["fold", "normalise", "unfold"]
 
@@ -37,7 +37,12 @@ def fold(weights: DictionaryWeights, statistics: SiteStatistics, *, site: Site) 
 
 @torch.no_grad()
 def unfold(sae: SAE, statistics: SiteStatistics) -> DictionaryWeights:
-    """A finished dictionary in units of training: the inverse of `fold`, with decoder rows made unit first."""
+    """A finished dictionary in units of training: the inverse of `fold`, with decoder rows made unit first.
+
+    Raises:
+        ValueError: It is a TopK dictionary.
+    """
+    check_has_thresholds(sae)
     scale, mean = statistics.scale, statistics.mean.to(sae.device)
     norms = sae.decoder_rows.norm(dim=1)
     # A feature that writes nothing has no norm to divide by.

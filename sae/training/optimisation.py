@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter
 
-from sae.kernels.loss import WeightGradients
+from sae.kernels.dispatch import loss_and_update
+from sae.kernels.loss import LossSettings, StepStatistics, WeightGradients
+from sae.kernels.shadows import BFloat16Shadows
 from sae.kernels.weights import DictionaryWeights
 from sae.training.config import Clipping
 
@@ -56,14 +59,47 @@ class WeightOptimiser:
         return len(self._peak_rates) > 1
 
     @torch.no_grad()
-    def step(self, gradients: WeightGradients, *, rate_factors: tuple[float, float]) -> None:
-        """One step at these shares of the peak rates, of weights and of thresholds."""
+    def step(
+        self,
+        gradients: WeightGradients,
+        *,
+        rate_factors: tuple[float, float],
+        shadows: BFloat16Shadows | None = None,
+    ) -> None:
+        """One step at these shares of the peak rates, of weights and of thresholds; shadows are brought up to date."""
+        self._set_rates(rate_factors)
         gradients.assign(self.weights)
-        for group, peak, factor in zip(self._adam.param_groups, self._peak_rates, rate_factors, strict=False):
-            group["lr"] = peak * factor
         self._adam.step()
         self.weights.normalise_decoder()
         self.weights.threshold.clamp_(min=0)
+        if shadows is not None:
+            shadows.refresh(self.weights)
+
+    @torch.no_grad()
+    def whole_step(
+        self,
+        x: Float[Tensor, "tokens d_model"],
+        loss: LossSettings,
+        *,
+        rate_factors: tuple[float, float],
+        **options: Any,
+    ) -> StepStatistics:
+        """Gradients and step at once, which the Triton path fuses; state and weights are those of `step`.
+
+        Args:
+            x: Normalised activations.
+            loss: What is minimised.
+            rate_factors: As in `step`.
+            options: Of `sae.kernels.dispatch.loss_and_update`.
+        """
+        self._set_rates(rate_factors)
+        statistics = loss_and_update(self.weights, x, loss, self._adam, **options)
+        self.weights.threshold.clamp_(min=0)
+        return statistics
+
+    def _set_rates(self, rate_factors: tuple[float, float]) -> None:
+        for group, peak, factor in zip(self._adam.param_groups, self._peak_rates, rate_factors, strict=False):
+            group["lr"] = peak * factor
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights and moments."""

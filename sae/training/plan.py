@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from sae.dictionary.autoencoder import SAE
 from sae.host.sites import Site
 from sae.kernels.dispatch import Kernel
+from sae.kernels.weights import check_has_thresholds
 from sae.training.config import BatchTopKConfig, JumpReLUConfig, Objective, TrainingConfig
 from sae.training.finetuning import SplicedConfig
 from sae.training.sae_trainer import TrainingGoal
@@ -70,6 +71,8 @@ class TrainingPlan:
             raise ValueError(f"architecture is {self.architecture!r}, expected one of {expected}")
         if self.architecture == "batchtopk" and (self.start is not None or self.kl_weight is not None):
             raise ValueError("an SAE to begin with and the KL need architecture jumprelu, not batchtopk")
+        for sae in (self.start or {}).values():
+            check_has_thresholds(sae)
         for site in self.sites:
             if self.start is not None and site not in self.start:
                 raise ValueError(f"there is no SAE to begin with at {site}, only at {', '.join(map(str, self.start))}")

@@ -13,6 +13,7 @@ from sae.activations.token_draw import TokenDraw
 from sae.dictionary.autoencoder import SAE
 from sae.host.sites import Site
 from sae.kernels.loss import StepStatistics, WeightGradients
+from sae.kernels.shadows import BFloat16Shadows
 from sae.kernels.weights import DictionaryWeights
 from sae.training.config import TrainingConfig
 from sae.training.dead_features import DeadFeatures
@@ -23,6 +24,8 @@ from sae.training.optimisation import WeightOptimiser, clip
 __all__ = ["Calibrated", "SAETrainer", "TrainerState", "TrainingGoal"]
 
 DENSE_SHARE = 0.1
+SHADOW_STEPS = 100
+"""Steps after which it is decided anew whether pre-activations may be bfloat16."""
 
 TrainerState = dict[str, Tensor | float]
 
@@ -72,6 +75,7 @@ class SAETrainer(ABC):
         weights: Where training begins, in units of normalised activations; moved in place.
         statistics: Of the site's activations.
         threshold_learning_rate: Peak rate of the thresholds; None where they are not trained.
+        bandwidth: Of the window through which thresholds learn; None where there is none.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class SAETrainer(ABC):
         statistics: SiteStatistics,
         *,
         threshold_learning_rate: float | None,
+        bandwidth: float | None = None,
     ) -> None:
         config = goal.config
         self.goal = goal
@@ -95,6 +100,8 @@ class SAETrainer(ABC):
             threshold_learning_rate=threshold_learning_rate,
             betas=config.betas,
         )
+        self._bandwidth = bandwidth
+        self._shadows: BFloat16Shadows | None = None
         self._last: StepStatistics | None = None
         self._last_tokens = 0
         self._last_density: float | None = None
@@ -116,16 +123,32 @@ class SAETrainer(ABC):
 
     def step(self, draw: TokenDraw) -> None:
         """One optimiser step on the tokens drawn."""
-        config = self.goal.config
         x = normalise(draw.activations[self.goal.site].to(self.weights.device), self.statistics)
-        statistics, gradients = self.gradients(x, draw)
-        clip(gradients, config.clipping, config.clip_norm)
-        rate_factors = config.learning_rate_factor(self.steps_done), config.warmup_factor(self.steps_done)
-        self._optimiser.step(gradients, rate_factors=rate_factors)
+        self._renew_shadows()
+        statistics = self.update(x, draw)
         self.dead.update(statistics.fire_counts, len(x))
         self._last, self._last_tokens, self._last_density = statistics, len(x), statistics.density
         self.steps_done += 1
         self.tokens_seen += len(x)
+
+    def update(self, x: Float[Tensor, "tokens d_model"], draw: TokenDraw) -> StepStatistics:
+        """Gradients, clipping, optimiser."""
+        config = self.goal.config
+        statistics, gradients = self.gradients(x, draw)
+        clip(gradients, config.clipping, config.clip_norm)
+        self._optimiser.step(gradients, rate_factors=self._rate_factors, shadows=self._shadows)
+        return statistics
+
+    @property
+    def _rate_factors(self) -> tuple[float, float]:
+        """Shares of the peak rates of weights and thresholds in the next step."""
+        config = self.goal.config
+        return config.learning_rate_factor(self.steps_done), config.warmup_factor(self.steps_done)
+
+    def _renew_shadows(self) -> None:
+        """bfloat16 copies of the weights on a GPU; a processor computes in float32."""
+        if self.weights.device.type == "cuda" and (self._shadows is None or self.steps_done % SHADOW_STEPS == 0):
+            self._shadows = BFloat16Shadows.of(self.weights, self._bandwidth)
 
     def metrics(self) -> StepMetrics:
         """The state after the last step.
@@ -173,6 +196,7 @@ class SAETrainer(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state."""
         self._optimiser.load_state_dict(state)
+        self._shadows = None
         self.dead.silent_tokens.copy_(state["silent_tokens"])
         self.steps_done, self.tokens_seen = int(state["steps_done"]), int(state["tokens_seen"])
         self._last_density = state.get("last_density")

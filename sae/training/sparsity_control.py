@@ -23,6 +23,10 @@ class L0Controller:
     The thresholds answer within some tens of steps, whatever the penalty does. Were that all, the penalty would drag
     against it for good; but as long as it drags there is an error, and the coefficient moves until there is none.
 
+    A dead feature is below any target as far as can be, so its own threshold falls at the largest rate until it fires.
+    Left where it is, nothing would move it: no pre-activation comes near the window. And where a feature is pulled up
+    to a high threshold instead, it fires too strongly for what its decoder row has learned, and is pushed back.
+
     The coefficient is a share of the variance: at 1 an active feature would cost as much as leaving the whole
     activation unexplained, so that more cannot help. It stays within bounds, and what would lie beyond is not
     remembered (no wind-up).
@@ -53,6 +57,11 @@ class L0Controller:
         wanted = self.coefficient * math.exp(self.integral_gain * error)
         self.coefficient = min(max(wanted, LOWEST), HIGHEST)
         return math.exp(self.proportional_gain * error)
+
+    @property
+    def dead_factor(self) -> float:
+        """The factor by which to multiply the thresholds of dead features in its place."""
+        return math.exp(-self.proportional_gain * LARGEST_ERROR)
 
     def state_dict(self) -> dict[str, float]:
         """All that `update` depends on."""

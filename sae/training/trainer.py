@@ -14,6 +14,7 @@ from sae.activations.statistics import SiteStatistics
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.formats.stored import RECORD
 from sae.host.sites import Site
+from sae.kernels.weights import check_has_thresholds
 from sae.progress import progress_counter
 from sae.training.batch_topk import BatchTopKTrainer
 from sae.training.config import BatchTopKConfig, TrainingConfig
@@ -107,7 +108,8 @@ def train(
         resume: Go on from the checkpoint in `directory`. Resumed on the CPU, a run ends in the same bits as
             one that was never interrupted; one that had ended gives its result again.
         device: Where to train.
-        calibration_rows: Which of the held-out tokens thresholds are set on; L0 is to be judged on others.
+        calibration_rows: Which of the held-out tokens L0 is controlled and thresholds are set on; it is to be judged on
+            others.
         make_trainer: How a goal is trained.
 
     Returns:
@@ -123,6 +125,9 @@ def train(
     _check_goals(source, goals)
     check_memory(goals, source.d_model, device)
     trainers = {goal.name: make_trainer(goal, source.statistics(goal.site), device) for goal in goals}
+    for trainer in trainers.values():
+        if isinstance(trainer, JumpReLUTrainer):
+            trainer.watch(source.held_out(trainer.goal.site)[calibration_rows])
     run = TrainingRun(source, trainers, directory)
     if resume:
         run.resume()
@@ -186,6 +191,8 @@ def _check_goals(source: TokenSource, goals: Sequence[TrainingGoal]) -> None:
     for goal in goals:
         if goal.site not in source.sites:
             raise ValueError(f"there are no activations at {goal.site}, only at {', '.join(map(str, source.sites))}")
+        if goal.start is not None:
+            check_has_thresholds(goal.start)
         start, expected = goal.start, (goal.config.d_sae, source.d_model)
         if start is not None and (start.d_sae, start.d_model) != expected:
             raise ValueError(

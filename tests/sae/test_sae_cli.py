@@ -37,7 +37,8 @@ def test_several_saes_are_trained_at_once(model, tmp_path):
     for row in found["saes"]:
         sae = SAE.load(row["path"])
         assert (str(sae.site), sae.d_sae) == (row["site"], 48)
-        assert row["l0"] == pytest.approx(row["l0_target"], rel=0.1)
+        # set on 256 tokens and judged on 256 others
+        assert row["l0"] == pytest.approx(row["l0_target"], rel=0.15)
         assert row["ev_answer"] is None
 
 

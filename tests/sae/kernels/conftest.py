@@ -116,11 +116,3 @@ def check(
     assert statistics.fire_counts.tolist() == active.sum(0).tolist()
     assert statistics.window_counts.tolist() == window.sum(0).tolist()
     assert statistics.l0 == pytest.approx(float(active.sum(1).double().mean()))
-
-
-@pytest.fixture
-def triton_interpreter() -> None:
-    """Skips where Triton's kernels would be compiled: the switch is read when triton is first imported."""
-    triton = pytest.importorskip("triton", reason="triton is not installed")
-    if type(triton.language.sum).__name__ != "InterpretedFunction":
-        pytest.skip("triton was imported without TRITON_INTERPRET=1")

@@ -8,7 +8,7 @@ from torch.nn import Parameter
 
 from sae.kernels.loss import LossSettings
 from sae.kernels.reference import reconstruction_loss_gradients
-from sae.kernels.sparse import selected_gradients, sparse_gradients
+from sae.kernels.sparse import sparse_gradients, sparse_selected_gradients
 
 STEP = LossSettings("step", 0.7, 0.3)
 
@@ -96,7 +96,9 @@ def test_a_given_choice_of_features(make_case, with_pre_acts, per_token):
     pre_acts = (case.x @ weights.encoder_rows.T + weights.b_enc).detach()
     threshold = 0.4 / case.emphasis if per_token else torch.tensor(0.4, dtype=torch.float64)
 
-    statistics, found = selected_gradients(weights, case.x, threshold, pre_acts=pre_acts if with_pre_acts else None)
+    statistics, found = sparse_selected_gradients(
+        weights, case.x, threshold, pre_acts=pre_acts if with_pre_acts else None
+    )
 
     with torch.no_grad():
         active = pre_acts > threshold
@@ -123,7 +125,7 @@ def test_a_given_choice_with_emphasis(make_case):
     expected = torch.autograd.grad(total, [getattr(weights, name) for name in names])
 
     threshold = torch.tensor(0.4, dtype=torch.float64)
-    _, found = selected_gradients(weights, case.x, threshold, emphasis=case.emphasis)
+    _, found = sparse_selected_gradients(weights, case.x, threshold, emphasis=case.emphasis)
 
     for name, gradient in zip(names, expected, strict=True):
         torch.testing.assert_close(getattr(found, name), gradient)

@@ -46,3 +46,14 @@ def test_weights_from_an_sae_are_copies():
     assert sae.W_dec[0, 0] == 2
     assert weights.threshold.tolist() == [0.0, 1.0, 2.0]
     assert weights.b_enc.requires_grad
+
+
+def test_a_topk_dictionary_is_refused():
+    rows = torch.eye(3, 2)
+    sae = SAE(
+        encoder_rows=rows, b_enc=torch.ones(3), decoder_rows=rows, b_dec=torch.zeros(2), threshold=torch.zeros(3),
+        top_k=2,
+    )  # fmt: skip
+
+    with pytest.raises(ValueError, match=r"is TopK \(top_k 2\), .*; begin with a JumpReLU SAE, or train a new one"):
+        DictionaryWeights.from_sae(sae)

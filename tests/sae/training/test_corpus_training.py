@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from tiny_models import random_sae
 
 from sae.dictionary.autoencoder import SAE
@@ -16,6 +17,14 @@ from sae.training.plan import TrainingPlan
 
 SITE, OTHER = Site("resid_post", 1), Site("mlp_out", 0)
 PLAN = TrainingPlan(sites=(SITE,), d_sae=(48,), l0=(3.0,), n_tokens=3000, batch_tokens=128)
+
+
+def top_k_sae():
+    start = random_sae(site=SITE)
+    return SAE(
+        encoder_rows=start.encoder_rows, b_enc=start.b_enc, decoder_rows=start.decoder_rows, b_dec=start.b_dec,
+        threshold=torch.zeros(64), top_k=3,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +52,8 @@ def test_one_directory_for_each_site_width_and_l0(tiny_host, corpus, tmp_path):
     for row in rows:
         sae = SAE.load(row.path)
         assert (sae.site, sae.d_sae) == (row.site, row.d_sae)
-        assert row.l0 == pytest.approx(row.l0_target, rel=0.05)
+        # judged on a few hundred tokens, and not on those that the thresholds were set on
+        assert row.l0 == pytest.approx(row.l0_target, rel=0.15)
         assert set(row.to_json()) == {
             "path", "site", "d_sae", "l0_target", "l0", "ev", "ev_answer", "delta_ce", "dead", "tokens",
             "tokens_per_second",
@@ -100,9 +110,12 @@ def test_settings_follow_from_the_plan():
 
     assert isinstance(config, JumpReLUConfig)
     assert (config.steps, config.batch_tokens, config.warmup_steps) == (9765, 4096, 488)
-    assert (config.learning_rate, config.dead_after_tokens) == (0.02, 2_000_000)
-    assert plan.config(1024, 8.0, d_model=512).learning_rate == pytest.approx(0.01)
-    assert replace(plan, start={SITE: random_sae()}).config(64, 8.0, d_model=128).learning_rate == pytest.approx(0.002)
+    rate = JumpReLUConfig.learning_rate
+    assert (config.learning_rate, config.dead_after_tokens) == (rate, 2_000_000)
+    assert plan.config(1024, 8.0, d_model=512).learning_rate == pytest.approx(rate / 2)
+    assert replace(plan, start={SITE: random_sae()}).config(64, 8.0, d_model=128).learning_rate == pytest.approx(
+        rate / 10
+    )
     assert isinstance(replace(plan, kl_weight=0.5).config(64, 8.0, d_model=128), SplicedConfig)
     assert isinstance(replace(plan, architecture="batchtopk").config(64, 8.0, d_model=128), BatchTopKConfig)
     assert replace(plan, n_tokens=100).config(64, 8.0, d_model=128).batch_tokens == 100
@@ -115,6 +128,7 @@ def test_settings_follow_from_the_plan():
         ({"l0": ()}, "expected at least one of each"),
         ({"n_tokens": 0}, "tokens is 0"),
         ({"start": {OTHER: random_sae()}}, r"no SAE to begin with at resid_post\.1, only at mlp_out\.0"),
+        ({"start": {SITE: top_k_sae()}}, r"is TopK \(top_k 3\), whose features have no thresholds to train"),
         ({"architecture": "batchtopk", "kl_weight": 1.0}, "need architecture jumprelu"),
     ],
 )

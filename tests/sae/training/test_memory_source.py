@@ -86,3 +86,21 @@ def test_what_does_not_vary_is_refused():
 def test_sites_that_do_not_fit_together_are_refused(activations, message):
     with pytest.raises(ValueError, match=message):
         source(activations)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("part", ["train", "held out"])
+def test_activations_that_are_not_finite_are_refused(value, part):
+    bad = ROWS.clone()
+    bad[3, 2] = value
+    train, held_out = (bad, ROWS) if part == "train" else (ROWS, bad)
+
+    with pytest.raises(ValueError, match=r"activations at resid_post\.0 are not finite; leave the tokens out"):
+        MemorySource({FIRST: train}, {FIRST: held_out})
+
+
+def test_held_out_tokens_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"held-out tokens at resid_post\.0 have d_model 5, expected 6"):
+        MemorySource({FIRST: ROWS}, {FIRST: ROWS[:, :5]})
+    with pytest.raises(ValueError, match=r"no held-out token at resid_post\.0"):
+        MemorySource({FIRST: ROWS}, {FIRST: ROWS[:0]})

@@ -49,3 +49,13 @@ def test_training_units_give_the_same_pre_activations_up_to_scale(uneven):
     norms = torch.where(torch.arange(64) == 5, 1.0, 3.0)
     torch.testing.assert_close(pre_acts * STATISTICS.scale, uneven.pre_acts(X) * norms, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(weights.threshold * STATISTICS.scale, uneven.threshold * norms)
+
+
+def test_a_topk_dictionary_is_refused(uneven):
+    top_k = SAE(
+        encoder_rows=uneven.encoder_rows, b_enc=uneven.b_enc, decoder_rows=uneven.decoder_rows, b_dec=uneven.b_dec,
+        threshold=torch.zeros(64), top_k=4,
+    )  # fmt: skip
+
+    with pytest.raises(ValueError, match=r"is TopK \(top_k 4\), whose features have no thresholds to train"):
+        unfold(top_k, STATISTICS)

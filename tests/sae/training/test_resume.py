@@ -153,6 +153,29 @@ def test_a_damaged_checkpoint_is_refused(content, tmp_path):
         train(small_source(), GOALS, directory=tmp_path, resume=True)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.999])
+def test_a_truncated_checkpoint_is_refused_with_one_line(share, tmp_path):
+    train(small_source(), GOALS[:1], directory=tmp_path)
+    whole = (tmp_path / CHECKPOINT).read_bytes()
+    (tmp_path / CHECKPOINT).write_bytes(whole[: int(share * len(whole))])
+
+    with pytest.raises(ValueError, match=r"checkpoint .* is damaged .*; delete it to train afresh") as caught:
+        train(small_source(), GOALS[:1], directory=tmp_path, resume=True)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_is_on_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    events = []
+    sync, rename = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (events.append("sync"), sync(descriptor)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (events.append("rename"), rename(*paths)))
+
+    Checkpoint(1, {}, {"source": {"n": 1}}).save(tmp_path / CHECKPOINT)
+
+    assert events == ["sync", "rename"]
+
+
 def test_a_checkpoint_that_cannot_be_written_is_one_line_and_leaves_the_one_before(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")

@@ -71,3 +71,9 @@ def test_it_goes_on_from_a_state():
     second.load_state_dict(first.state_dict())
     assert first.update(9.0, 8.0) == second.update(9.0, 8.0)
     assert first.state_dict() == second.state_dict()
+
+
+def test_the_thresholds_of_dead_features_fall_at_the_largest_rate():
+    control = controller()
+    assert control.dead_factor == pytest.approx(math.exp(-0.03))
+    assert control.dead_factor == controller().update(0.0, 8.0)

@@ -224,3 +224,58 @@ def test_an_sae_of_another_width_is_refused():
 
     with pytest.raises(ValueError, match="begin with has d_sae 24 and d_model 16, expected 24 and 12"):
         train(small_source(), [TrainingGoal("a", SITES[0], jump_relu(), start=start)])
+
+
+def test_a_topk_sae_to_begin_with_is_refused():
+    rows = torch.eye(24, 12)
+    start = SAE(
+        encoder_rows=rows, b_enc=torch.zeros(24), decoder_rows=rows, b_dec=torch.zeros(12), threshold=torch.zeros(24),
+        top_k=3, site=SITES[0],
+    )  # fmt: skip
+
+    with pytest.raises(ValueError, match=r"SAE at resid_post\.0 is TopK \(top_k 3\), .*; begin with a JumpReLU SAE"):
+        train(small_source(), [TrainingGoal("a", SITES[0], jump_relu(), start=start)])
+
+
+def test_a_negative_threshold_to_begin_with_is_refused():
+    rows = torch.eye(24, 12)
+    threshold = torch.zeros(24)
+    threshold[7] = -0.5
+
+    with pytest.raises(ValueError, match="threshold has negative or non-finite entries, expected every entry >= 0"):
+        SAE(encoder_rows=rows, b_enc=torch.zeros(24), decoder_rows=rows, b_dec=torch.zeros(12), threshold=threshold)
+
+
+def test_a_gpu_holds_bfloat16_copies_too():
+    goal = TrainingGoal("x", SITES[0], jump_relu())
+
+    on_cpu, on_gpu = (memory.needed_bytes(goal, 12, torch.device(kind)) for kind in ("cpu", "cuda"))
+
+    assert on_cpu == 16 * (2 * 24 * 12 + 2 * 24 + 12)
+    assert on_gpu - on_cpu == 2 * 2 * 24 * 12
+
+
+def test_the_threshold_of_a_dead_feature_falls_and_it_comes_back_to_life():
+    source = small_source()
+    start = train(source, [TrainingGoal("a", SITES[0], jump_relu(steps=150))])["a"].sae
+    threshold = start.threshold.clone()
+    threshold[:12] = 20 * threshold.max()
+    config = jump_relu(steps=400, pre_act_coefficient=0.0, dead_after_tokens=200, initial_threshold=0.0)
+
+    goal = TrainingGoal("b", SITES[0], config, start=start.with_threshold(threshold))
+    trained = train(small_source(), [goal])["b"]
+
+    first = trained.record.metrics[0]
+    assert first.dead_share >= 0.5
+    assert trained.record.metrics[-1].dead_share < first.dead_share / 2
+
+
+def test_l0_is_controlled_on_tokens_as_they_come():
+    x, _ = sparse_data(6_000)
+    # tokens with much in them are drawn ten times as often, and have more active features
+    weights = torch.where((x - 7.0).norm(dim=1) > (x - 7.0).norm(dim=1).median(), 10.0, 1.0)
+
+    _, record = train_sae(x, weights, CONFIGS["step"], held_out=x[::2], site=SITE)
+
+    assert record.calibration["threshold_factor"] == pytest.approx(1, abs=0.1)
+    assert record.metrics[-1].l0 > 2.3
