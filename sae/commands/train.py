@@ -20,6 +20,7 @@ __all__ = ["EXAMPLE", "train"]
 
 EXAMPLE = "sae train --corpus clinic:clinical --sites resid_post.2 --d-sae 512 --l0 8 --tokens 500000 --out runs/sae"
 LATER_ARCHITECTURES = ("matryoshka",)
+THRESHOLD_OPTIONS = ("bandwidth", "initial_threshold", "threshold_learning_rate", "gradient_through_window")
 MOST_TOKENS_IN_MEMORY = 700_000
 """Training draws from so many with repetition; a store or --live has more."""
 
@@ -63,6 +64,17 @@ def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     type=click.Choice(("auto", "dense", "sparse", "triton")),
     default="auto",
     help="How gradients are computed; auto chooses by device and measured density.",
+)
+@click.option("--bandwidth", type=FiniteFloat(0.0), default=None, help="Window of a threshold, in activation scales.")
+@click.option("--initial-threshold", type=FiniteFloat(0.0), default=None, help="In activation scales.")
+@click.option("--threshold-learning-rate", type=FiniteFloat(0.0), default=None, help="About its move in one step.")
+@click.option("--gradient-through-window", is_flag=True, help="Pass the jump's gradient to encoder and bias too.")
+@click.option("--learning-rate", type=FiniteFloat(0.0), default=None, help="Peak rate [default: by d_model].")
+@click.option(
+    "--clipping",
+    type=click.Choice(("none", "row", "global")),
+    default="global",
+    help="Which gradients are clipped, never those of thresholds; only without it a GPU fuses the optimiser in.",
 )
 @click.option("--batch-tokens", type=click.IntRange(min=1), default=2048, help="Tokens of an optimiser step.")
 @click.option("--from", "start", default=None, help="SAE or directory of SAEs to begin with: fine-tuning.")
@@ -145,6 +157,9 @@ def _train(host: "HostModel", target: Path, options: dict[str, Any]) -> "list[Tr
         objective=options["objective"],
         kernel=options["kernel"],
         batch_tokens=options["batch_tokens"],
+        learning_rate=options["learning_rate"],
+        clipping=options["clipping"],
+        thresholds={name: options[name] for name in THRESHOLD_OPTIONS if options[name]},
         start=start,
         kl_weight=options["kl_weight"],
         seed=options["seed"],

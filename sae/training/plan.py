@@ -1,14 +1,14 @@
 """What a user asks for: one dictionary for each site, width and L0, and the settings that follow from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from sae.dictionary.autoencoder import SAE
 from sae.host.sites import Site
 from sae.kernels.dispatch import Kernel
 from sae.kernels.weights import check_has_thresholds
-from sae.training.config import BatchTopKConfig, JumpReLUConfig, Objective, TrainingConfig
+from sae.training.config import BatchTopKConfig, Clipping, JumpReLUConfig, Objective, TrainingConfig
 from sae.training.finetuning import SplicedConfig
 from sae.training.sae_trainer import TrainingGoal
 
@@ -41,6 +41,9 @@ class TrainingPlan:
         batch_tokens: Tokens of a step.
         learning_rate: Peak rate; None scales what suits a d_model of 128 by 1/sqrt(d_model), the length of a
             unit row's elements.
+        clipping: As in `TrainingConfig`.
+        thresholds: Settings of `JumpReLUConfig` for thresholds that are not to be its own: `bandwidth`,
+            `initial_threshold`, `threshold_learning_rate`, `gradient_through_window`, `pre_act_coefficient`.
         kl_weight: Weight of the KL of the host's predictions, for training in the host; None trains on activations.
         start: Dictionaries to begin with, by site; their width must be the wanted one.
         seed: Of weights and draws.
@@ -55,6 +58,8 @@ class TrainingPlan:
     kernel: Kernel = "auto"
     batch_tokens: int = BATCH_TOKENS
     learning_rate: float | None = None
+    clipping: Clipping = "global"
+    thresholds: Mapping[str, float | bool] = field(default_factory=dict)
     kl_weight: float | None = None
     start: Mapping[Site, SAE] | None = None
     seed: int = 0
@@ -71,6 +76,8 @@ class TrainingPlan:
             raise ValueError(f"architecture is {self.architecture!r}, expected one of {expected}")
         if self.architecture == "batchtopk" and (self.start is not None or self.kl_weight is not None):
             raise ValueError("an SAE to begin with and the KL need architecture jumprelu, not batchtopk")
+        if self.architecture == "batchtopk" and self.thresholds:
+            raise ValueError(f"{', '.join(self.thresholds)}: batchtopk trains no thresholds; choose jumprelu")
         for sae in (self.start or {}).values():
             check_has_thresholds(sae)
         for site in self.sites:
@@ -113,11 +120,13 @@ class TrainingPlan:
             "warmup_steps": min(MAX_WARMUP_STEPS, max(1, round(WARMUP_SHARE * steps))),
             "dead_after_tokens": min(DEAD_AFTER_TOKENS, max(batch_tokens, round(DEAD_SHARE_OF_RUN * self.n_tokens))),
             "log_every": max(1, steps // LOG_ENTRIES),
+            "clipping": self.clipping,
             "kernel": self.kernel,
             "seed": self.seed,
         }
         if self.architecture == "batchtopk":
             return BatchTopKConfig(k=l0, **settings)
+        settings |= self.thresholds
         if self.kl_weight is not None:
             return SplicedConfig(l0=l0, objective=self.objective, kl_weight=self.kl_weight, **settings)
         return JumpReLUConfig(l0=l0, objective=self.objective, **settings)

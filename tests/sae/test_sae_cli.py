@@ -59,6 +59,21 @@ def test_info_says_what_was_trained(model, tmp_path):
         (["--sites", "resid_post.7", "--l0", "2", "--tokens", "100"], "resid_post.7"),
         (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--corpus", "no:such"], "there is no corpus 'no'"),
         (["--l0", "2", "--tokens", "100"], "--corpus needs --sites"),
+        (
+            [
+                "--sites",
+                "resid_post.1",
+                "--l0",
+                "2",
+                "--tokens",
+                "9",
+                "--bandwidth",
+                "1",
+                "--architecture",
+                "batchtopk",
+            ],
+            "bandwidth: batchtopk trains no thresholds",
+        ),
         (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--store", "s"], "either --corpus or --store"),
         (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--kl", "1"], "give it with --from"),
         (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--d-sae", "1.5"], "no comma list of whole"),
@@ -113,6 +128,14 @@ def test_an_sae_is_fine_tuned_with_the_kl(model, tmp_path):
     )
     assert tuned.exit_code == 0, tuned.stderr
     assert len(json.loads(tuned.stdout)["saes"]) == 1
+
+
+def test_settings_of_the_thresholds_are_recorded(model, tmp_path):
+    options = ["--bandwidth", "0.5", "--initial-threshold", "1", "--gradient-through-window", "--clipping", "none"]
+    assert train(model, tmp_path, "--sites", "resid_post.1", "--l0", "3", "--tokens", "900", *options).exit_code == 0
+    record = SAE.load(tmp_path / "out" / "resid_post.1").metadata["domain_circuits"]["training"]
+    assert (record["bandwidth"], record["initial_threshold"], record["clipping"]) == (0.5, 1.0, "none")
+    assert record["gradient_through_window"]
 
 
 def test_features_are_looked_at_and_converted(model, tmp_path):
