@@ -63,10 +63,9 @@ class TrainingConfig:
                 "log_every",
                 "learning_rate",
                 "clip_norm",
-                "wanted_l0",
             ),
         )
-        if self.wanted_l0 > self.d_sae:
+        if not 0 < self.wanted_l0 <= self.d_sae:
             raise ValueError(f"l0 is {self.wanted_l0}, expected more than 0 and at most d_sae, {self.d_sae}")
         for name in ("decay_share", "anneal_share"):
             if not 0 <= getattr(self, name) <= 1:

@@ -31,7 +31,7 @@ def test_thresholds_follow_to_the_end():
     [
         ({"d_sae": 0}, "d_sae is 0, expected more than 0"),
         ({"l0": 65}, r"l0 is 65\.0, expected more than 0 and at most d_sae, 64"),
-        ({"l0": float("nan")}, "wanted_l0 is nan"),
+        ({"l0": float("nan")}, "l0 is nan"),
         ({"steps": -1}, "steps is -1"),
         ({"decay_share": 1.5}, r"decay_share is 1\.5, expected a share between 0 and 1"),
         ({"bandwidth": 0.0}, r"bandwidth is 0\.0, expected more than 0"),
