@@ -56,7 +56,8 @@ def check_bundle(host: HostModel, saes: Path, references: ReferencePool, *, quic
         ("host", lambda: check_host(host, n_cases=1500 // scale)),
         ("splice", lambda: check_splice(host, dictionaries, n_cases=500 // scale, n_documents=600 // scale)),
         ("explained_variance", lambda: check_explained_variance(host, dictionaries, n_documents=1200 // scale)),
-        ("features", lambda: check_features(host, dictionaries, n_documents=2400 // scale)),
+        # fewer do not tell every diagnosis often enough to be scored
+        ("features", lambda: check_features(host, dictionaries, n_documents=1200 if quick else 2400)),
         ("contrast_circuits", lambda: check_contrast_circuits(host, dictionaries, n_pairs=240 // scale)),
         ("lone_circuits", lambda: check_lone_circuits(host, dictionaries, references, n_prompts=60 // scale)),
     ]

@@ -58,7 +58,12 @@ def bootstrap(
         values: One value a case.
         statistic: From `[draws cases]` to `[draws]`.
         seed: Seed of the resampling.
+
+    Raises:
+        ValueError: There is no case.
     """
+    if len(values) == 0:
+        raise ValueError("there is nothing to resample, expected at least one value; measure on more cases")
     generator = torch.Generator().manual_seed(seed)
     drawn = values[torch.randint(len(values), (N_DRAWS, len(values)), generator=generator)]
     low, high = statistic(drawn).quantile(torch.tensor([0.025, 0.975])).tolist()

@@ -32,3 +32,8 @@ def test_a_share_stands_within_its_interval():
 
 def test_cases_that_agree_have_an_interval_without_width():
     assert bootstrap(torch.ones(20), lambda drawn: drawn.mean(-1)) == (1.0, 1.0)
+
+
+def test_nothing_cannot_be_resampled():
+    with pytest.raises(ValueError, match="nothing to resample"):
+        bootstrap(torch.zeros(0), lambda drawn: drawn.mean(dim=-1))
