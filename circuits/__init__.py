@@ -5,10 +5,10 @@ from sae.lazy_exports import lazy_exports
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "Behaviour": "circuits.behaviour",
-        "Circuit": "circuits.circuit",
-        "Edge": "circuits.circuit",
-        "Node": "circuits.circuit",
+        "Behaviour": "circuits.prompts.behaviour",
+        "Circuit": "circuits.graph.circuit",
+        "Edge": "circuits.graph.circuit",
+        "Node": "circuits.graph.circuit",
         "Workbench": "circuits.workbench",
         "discover": "circuits.discovery",
         "open_workbench": "circuits.workbench",

@@ -8,14 +8,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuits.baselines import Baseline, contrast_baseline, mean_baseline, resample_baseline, zero_baseline
-from circuits.behaviour import Behaviour, describe_behaviour
-from circuits.circuit import Circuit, Edge, Faithfulness, MetricValues, Node
-from circuits.edge_effects import ERROR, NodeTable, score_edges
-from circuits.node_effects import NodeEffects, SiteEffects, score_nodes, site_residuals
-from circuits.references import read_references
-from circuits.runs import Runs, node_positions
-from circuits.selection import Ranking, Selection, select_nodes
+from circuits.effects.edge_effects import ERROR, NodeTable, score_edges
+from circuits.effects.node_effects import NodeEffects, SiteEffects, score_nodes, site_residuals
+from circuits.evaluation.selection import Ranking, Selection, select_nodes
+from circuits.graph.circuit import Circuit, Edge, Faithfulness, MetricValues, Node
+from circuits.prompts.behaviour import Behaviour, describe_behaviour
+from circuits.prompts.references import read_references
+from circuits.runs.baselines import Baseline, contrast_baseline, mean_baseline, resample_baseline, zero_baseline
+from circuits.runs.runs import Runs, node_positions
 from circuits.settings import DiscoverySettings
 from circuits.workbench import Workbench, open_workbench
 from sae.command_line import Stopwatch, versions

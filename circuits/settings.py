@@ -4,9 +4,9 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from circuits.baselines import BASELINES
-from circuits.dictionaries import BASES
-from circuits.node_effects import METHODS
+from circuits.effects.node_effects import METHODS
+from circuits.runs.baselines import BASELINES
+from circuits.runs.dictionaries import BASES
 
 __all__ = ["DEFAULT_FAITHFULNESS", "DiscoverySettings"]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from circuits.dictionaries import CoordinateBasis, Dictionary
-from circuits.references import ReferencePool, bundled_references
+from circuits.prompts.references import ReferencePool, bundled_references
+from circuits.runs.dictionaries import CoordinateBasis, Dictionary
 from sae.bundle import find_bundle
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.collection import load_saes

@@ -109,7 +109,7 @@ def sample(kind: str, n: int, seed: int, synonyms: str, combinations: str, as_js
 @json_option
 def check(bundle: Path | None, quick: bool, as_json: bool) -> None:
     """Measure the bundle on fresh test cases; exit code 1 when a figure is under its bar."""
-    from circuits.references import BUNDLED_REFERENCES, ReferencePool
+    from circuits.prompts.references import BUNDLED_REFERENCES, ReferencePool
     from experiments.clinic.check import check_bundle
     from sae.bundle import Bundle, find_bundle
     from sae.host.host import HostModel

@@ -8,7 +8,6 @@ import math
 import os
 import platform
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,11 +25,11 @@ __all__ = [
     "Stopwatch",
     "default_output",
     "emit_json",
+    "host_options",
     "json_option",
     "model_options",
     "output_directory",
     "output_options",
-    "progress_is_shown",
     "versions",
 ]
 
@@ -114,8 +113,15 @@ def _stack(*options: Decorator) -> Decorator:
 
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
-model_options: Decorator = _stack(
+host_options: Decorator = _stack(
     click.option("--model", default="clinic", help="Bundled name, directory or Hugging Face id."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of everything random."),
+    click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps."),
+    click.option("--dtype", default="float32", help="Precision of the model: float32, bfloat16 or float16."),
+)
+
+model_options: Decorator = _stack(
+    host_options,
     click.option(
         "--saes", default=None, help="Directory of SAEs or sae-lens release [default: those bundled with the model]."
     ),
@@ -124,9 +130,6 @@ model_options: Decorator = _stack(
         default=None,
         help="Comma list with globs, e.g. 'resid_post.*,mlp_out.2' [default: every resid_post with an SAE].",
     ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of everything random."),
-    click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps."),
-    click.option("--dtype", default="float32", help="float32, bfloat16 or float16."),
 )
 
 output_options: Decorator = _stack(
@@ -190,11 +193,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def progress_is_shown() -> bool:
-    """Whether stderr is a terminal: progress bars are for people."""
-    return sys.stderr.isatty()
 
 
 class Stopwatch:

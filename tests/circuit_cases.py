@@ -6,9 +6,9 @@ from functools import cache
 import torch
 from tiny_models import random_sae, tiny_llama
 
-from circuits.baselines import Baseline, contrast_baseline, resample_baseline
-from circuits.behaviour import Behaviour, describe_behaviour
-from circuits.runs import Runs, node_positions
+from circuits.prompts.behaviour import Behaviour, describe_behaviour
+from circuits.runs.baselines import Baseline, contrast_baseline, resample_baseline
+from circuits.runs.runs import Runs, node_positions
 from sae.dictionary.autoencoder import SAE
 from sae.host.host import HostModel
 from sae.host.sites import Site

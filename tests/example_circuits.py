@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from circuits.circuit import Circuit, Edge, Faithfulness, MetricValues, Node
+from circuits.graph.circuit import Circuit, Edge, Faithfulness, MetricValues, Node
 from sae.host.sites import Site
 
 PROMPT = (

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from circuits.circuit import Circuit, Edge, Node
-from circuits.palette import sign_colour
-from circuits.summary import quoted, signed
+from circuits.drawing.palette import sign_colour
+from circuits.drawing.summary import quoted, signed
+from circuits.graph.circuit import Circuit, Edge, Node
 from sae.token_text import readable_token
 from sae.written_whole import written_whole
 

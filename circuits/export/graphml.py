@@ -6,7 +6,7 @@ from typing import Any
 
 import networkx as nx
 
-from circuits.circuit import Circuit
+from circuits.graph.circuit import Circuit
 from sae.written_whole import written_whole
 
 __all__ = ["write_graphml"]

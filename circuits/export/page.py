@@ -9,10 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from circuits.circuit import Circuit, Node
-from circuits.layout import lay_out
-from circuits.node import single_precision
-from circuits.summary import quoted
+from circuits.drawing.layout import lay_out
+from circuits.drawing.summary import quoted
+from circuits.graph.circuit import Circuit, Node
+from circuits.graph.node import single_precision
 from sae.self_contained_page import self_contained_page
 from sae.token_text import readable_token
 from sae.written_whole import written_whole

@@ -5,27 +5,23 @@ spread over the repeats, beside what it should stay under.
 """
 
 import json
-import platform
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from circuits.baselines import contrast_baseline
-from circuits.behaviour import describe_behaviour
 from circuits.discovery import discover
-from circuits.node_effects import score_nodes
-from circuits.runs import Runs, node_positions
+from circuits.effects.node_effects import score_nodes
+from circuits.prompts.behaviour import describe_behaviour
+from circuits.runs.baselines import contrast_baseline
+from circuits.runs.runs import Runs, node_positions
 from circuits.workbench import Workbench, open_workbench
+from experiments.benchmarks.figures import larger_llama, machine, seconds, summary
 from experiments.clinic.case_sampling import PairedCase, paired_cases
 from sae.dictionary.autoencoder import SAE
 from sae.host.host import HostModel
@@ -51,29 +47,13 @@ def main() -> None:
         "attribution_patching_over_plain_passes_bundle": (_attribution_ratio(bench, pairs[0]), 1.25),
         "attribution_patching_over_plain_passes_8_layers_d512": (_attribution_ratio(*_larger(bench)), 1.05),
     }
-    print(json.dumps({"machine": _machine(), "figures": {k: _summary(*v) for k, v in figures.items()}}, indent=1))
-
-
-def _summary(values: list[float], wanted: float) -> dict[str, Any]:
-    median = statistics.median(values)
-    return {
-        "median": round(median, 4),
-        "low": round(min(values), 4),
-        "high": round(max(values), 4),
-        "wanted_at_most": wanted,
-        "met": median <= wanted,
-    }
+    summaries = {name: summary(values, at_most=bar) for name, (values, bar) in figures.items()}
+    print(json.dumps({"machine": machine(), "figures": summaries}, indent=1))
 
 
 def _repeat(measure: Callable[[], float]) -> list[float]:
     measure()
     return [measure() for _ in range(REPEATS)]
-
-
-def _seconds(action: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def _gate(bench: Workbench, pair: PairedCase) -> None:
@@ -90,13 +70,13 @@ def _program(*arguments: str) -> list[str]:
 
 
 def _help() -> float:
-    return _seconds(lambda: subprocess.run(_program("--help"), check=True, capture_output=True))
+    return seconds(lambda: subprocess.run(_program("--help"), check=True, capture_output=True))
 
 
 def _cold(pair: PairedCase) -> float:
     with tempfile.TemporaryDirectory() as folder:
         arguments = ("discover", "--prompt", pair.test_case.prompt, "--out", str(Path(folder) / "out"))
-        return _seconds(lambda: subprocess.run(_program(*arguments), check=True, capture_output=True))
+        return seconds(lambda: subprocess.run(_program(*arguments), check=True, capture_output=True))
 
 
 def _peak_memory_of_children() -> float:
@@ -105,21 +85,13 @@ def _peak_memory_of_children() -> float:
 
 def _further(bench: Workbench, pair: PairedCase, with_contrast: bool) -> float:
     contrast = pair.contrasts[0].prompt if with_contrast else None
-    return _seconds(lambda: discover(pair.test_case.prompt, contrast=contrast, workbench=bench))
+    return seconds(lambda: discover(pair.test_case.prompt, contrast=contrast, workbench=bench))
 
 
 def _larger(bench: Workbench) -> tuple[Workbench, PairedCase]:
     """Eight layers of width 512 with random weights, and random dictionaries of 4096 features."""
-    config = LlamaConfig(
-        vocab_size=bench.host.vocab_size,
-        hidden_size=512,
-        intermediate_size=1408,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-    )
-    torch.manual_seed(0)
-    host = HostModel(LlamaForCausalLM(config).eval(), bench.host.tokenizer, name="random weights, 8 layers, d 512")
+    model = larger_llama(bench.host.vocab_size)
+    host = HostModel(model, bench.host.tokenizer, name="random weights, 8 layers, d 512")
     saes = {site: _random_sae(site, 512, 4096) for site in host.sites if site.kind == "resid_post"}
     return Workbench(host, saes, {site: {} for site in saes}), next(paired_cases(bench.host.tokenizer, seed=32))
 
@@ -161,11 +133,7 @@ def _attribution_ratio(bench: Workbench, pair: PairedCase) -> list[float]:
 
     for action in (plain, attribution):
         action()
-    return [_seconds(attribution) / _seconds(plain) for _ in range(8 * REPEATS)]
-
-
-def _machine() -> dict[str, Any]:
-    return {"platform": platform.platform(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    return [seconds(attribution) / seconds(plain) for _ in range(8 * REPEATS)]
 
 
 if __name__ == "__main__":

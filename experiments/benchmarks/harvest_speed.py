@@ -5,11 +5,8 @@ spread over the repeats, beside what it should be at least.
 """
 
 import json
-import platform
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -17,15 +14,16 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
+from experiments.benchmarks.figures import larger_llama, machine, seconds, summary
 from experiments.clinic.corpus import clinic_corpus
 from sae.activations.documents import Document, DocumentReader, batches_of_similar_length
 from sae.activations.harvest import harvest_batches
-from sae.activations.store import ActivationStore
-from sae.activations.store_harvest import harvest_to_store
-from sae.activations.store_source import StoreSource
-from sae.activations.store_writer import StoreWriter
+from sae.activations.store.harvesting import harvest_to_store
+from sae.activations.store.source import StoreSource
+from sae.activations.store.store import ActivationStore
+from sae.activations.store.writer import StoreWriter
 from sae.host.host import HostModel
 from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
@@ -50,29 +48,14 @@ def main() -> None:
     ):
         host = HostModel(model, HostModel.load("clinic").tokenizer, name=name)
         _gate(host, model, layer)
-        figures[f"plain_forward_over_harvest {name}"] = _summary(_harvest_ratios(host, model, layer, n_tokens), 0.95)
+        figures[f"plain_forward_over_harvest {name}"] = summary(
+            _harvest_ratios(host, model, layer, n_tokens), at_least=0.95
+        )
     for dtype in ("bfloat16", "int8"):
         for importance in (False, True):
             name = f"store_tokens_per_second {dtype} {'weighted' if importance else 'in turn'}"
-            figures[name] = _summary(_feed(dtype, importance), 5 * TRAINING_TOKENS_PER_SECOND)
-    print(json.dumps({"machine": _machine(), "figures": figures}, indent=1))
-
-
-def _summary(values: list[float], wanted: float) -> dict[str, Any]:
-    median = statistics.median(values)
-    return {
-        "median": round(median, 4),
-        "low": round(min(values), 4),
-        "high": round(max(values), 4),
-        "wanted_at_least": wanted,
-        "met": median >= wanted,
-    }
-
-
-def _seconds(action: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
+            figures[name] = summary(_feed(dtype, importance), at_least=5 * TRAINING_TOKENS_PER_SECOND)
+    print(json.dumps({"machine": machine(), "figures": figures}, indent=1))
 
 
 def _bundled() -> tuple[Any, int]:
@@ -82,17 +65,7 @@ def _bundled() -> tuple[Any, int]:
 
 def _larger() -> tuple[Any, int]:
     """Eight layers of width 512 with random weights."""
-    config = LlamaConfig(
-        vocab_size=HostModel.load("clinic").vocab_size,
-        hidden_size=512,
-        intermediate_size=1408,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        max_position_embeddings=256,
-    )
-    torch.manual_seed(0)
-    return LlamaForCausalLM(config).eval(), 3
+    return larger_llama(HostModel.load("clinic").vocab_size), 3
 
 
 def _texts(n_tokens: int) -> list[str]:
@@ -155,9 +128,9 @@ def _harvest_ratios(host: HostModel, model: Any, layer: int, n_tokens: int) -> l
         )
 
     def ratio() -> float:
-        plain = _seconds(run_plainly)
+        plain = seconds(run_plainly)
         with tempfile.TemporaryDirectory() as folder, _shuffling_timed() as shuffling:
-            harvested = _seconds(lambda: gather(folder)) - sum(shuffling)
+            harvested = seconds(lambda: gather(folder)) - sum(shuffling)
         return plain / harvested
 
     ratio()
@@ -167,9 +140,9 @@ def _harvest_ratios(host: HostModel, model: Any, layer: int, n_tokens: int) -> l
 @contextmanager
 def _shuffling_timed() -> Iterator[list[float]]:
     """Notes how long `StoreWriter.finish` takes."""
-    seconds: list[float] = []
-    with patch.object(StoreWriter, "finish", lambda writer: seconds.append(_seconds(lambda: FINISH(writer)))):
-        yield seconds
+    shuffling: list[float] = []
+    with patch.object(StoreWriter, "finish", lambda writer: shuffling.append(seconds(lambda: FINISH(writer)))):
+        yield shuffling
 
 
 def _feed(dtype: str, importance: bool) -> list[float]:
@@ -193,11 +166,7 @@ def _feed(dtype: str, importance: bool) -> list[float]:
                 source.draw(BATCH_TOKENS)
 
         draw()
-        return [100 * BATCH_TOKENS / _seconds(draw) for _ in range(REPEATS)]
-
-
-def _machine() -> dict[str, Any]:
-    return {"platform": platform.platform(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        return [100 * BATCH_TOKENS / seconds(draw) for _ in range(REPEATS)]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from circuits.references import BUNDLED_REFERENCES, ReferencePool
+from circuits.prompts.references import BUNDLED_REFERENCES, ReferencePool
 from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.check import CheckReport, check_bundle
 from experiments.clinic.host_config import HostTrainingConfig

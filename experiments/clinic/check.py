@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from circuits.references import ReferencePool
+from circuits.prompts.references import ReferencePool
 from experiments.clinic.check_circuits import check_contrast_circuits, check_lone_circuits
 from experiments.clinic.check_features import check_features
 from experiments.clinic.check_host import check_host

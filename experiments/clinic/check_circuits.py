@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from circuits.baselines import Baseline, contrast_baseline, resample_baseline
-from circuits.behaviour import Behaviour, describe_behaviour
-from circuits.evaluation import ALL_FEATURES, MIN_GAP, NodeSet, faithfulness, masked_metrics
-from circuits.node_effects import score_nodes
-from circuits.references import ReferencePool
-from circuits.runs import Runs, node_positions
-from circuits.selection import Ranking
+from circuits.effects.node_effects import score_nodes
+from circuits.evaluation.masked_runs import ALL_FEATURES, MIN_GAP, NodeSet, faithfulness, masked_metrics
+from circuits.evaluation.selection import Ranking
+from circuits.prompts.behaviour import Behaviour, describe_behaviour
+from circuits.prompts.references import ReferencePool
+from circuits.runs.baselines import Baseline, contrast_baseline, resample_baseline
+from circuits.runs.runs import Runs, node_positions
 from experiments.clinic.answering import answers, single_token
 from experiments.clinic.case_sampling import paired_cases
 from experiments.clinic.labels import zero_dictionary

@@ -1,7 +1,6 @@
 """One stage of the host's training: a stream of batches, AdamW, a falling learning rate, and checkpoints."""
 
 import logging
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 from transformers import LlamaForCausalLM
 
 from experiments.clinic.host_accuracy import AnswerTest
@@ -19,6 +17,7 @@ from experiments.clinic.host_checkpoint import load_checkpoint, save_checkpoint
 from experiments.clinic.host_config import HostTrainingConfig
 from experiments.clinic.host_data import Batch, BatchStream
 from experiments.clinic.tokenizer import PAD_ID
+from sae.progress import progress_counter
 
 __all__ = ["Stage", "learning_rate", "train_stage", "weighted_loss"]
 
@@ -51,8 +50,7 @@ def train_stage(model: LlamaForCausalLM, stage: Stage, config: HostTrainingConfi
     if stage.checkpoint.exists():
         record = load_checkpoint(stage.checkpoint, model, optimizer)
     batches = stage.stream.batches(record["step"])
-    bar = tqdm(total=stage.n_steps, initial=record["step"], desc=stage.name, disable=not sys.stderr.isatty())
-    with bar:
+    with progress_counter(stage.n_steps, stage.name, unit="step", done=record["step"]) as bar:
         while record["step"] < stage.n_steps:
             steps = range(record["step"], min(record["step"] + config.report_every, stage.n_steps))
             started = time.perf_counter()

@@ -10,8 +10,8 @@ from torch import Tensor
 from sae.activations.documents import Document, DocumentReader, cut_to
 from sae.activations.outliers import OutlierRule
 from sae.activations.statistics import Moments, SiteStatistics
-from sae.activations.store_harvest import store_configuration
-from sae.activations.store_window import harvest_ordinary_tokens, pack_window
+from sae.activations.store.harvesting import store_configuration
+from sae.activations.store.window import harvest_ordinary_tokens, pack_window
 from sae.activations.token_draw import SourceState, TokenDraw
 from sae.host.host import HostModel
 from sae.host.sites import Site

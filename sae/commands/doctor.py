@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
-from sae.command_line import emit_json, json_option
-from sae.commands.options import host_options, result
+from sae.command_line import emit_json, host_options, json_option
+from sae.commands.options import result
 
 __all__ = ["doctor"]
 

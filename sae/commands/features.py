@@ -5,8 +5,15 @@ from typing import Any
 
 import click
 
-from sae.command_line import default_output, emit_json, json_option, output_directory, output_options
-from sae.commands.options import CORPUS_HELP, host_options, result
+from sae.command_line import (
+    default_output,
+    emit_json,
+    host_options,
+    json_option,
+    output_directory,
+    output_options,
+)
+from sae.commands.options import CORPUS_HELP, result
 
 __all__ = ["features"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from sae.command_line import Stopwatch, default_output, emit_json, json_option
-from sae.commands.options import CORPUS_HELP, host_options, result
+from sae.command_line import Stopwatch, default_output, emit_json, host_options, json_option
+from sae.commands.options import CORPUS_HELP, result
 
 __all__ = ["harvest"]
 
@@ -33,7 +33,7 @@ def harvest(out: Path | None, as_json: bool, **options: Any) -> None:
 
     A harvest that was cut short goes on when the same command is given again.
     """
-    from sae.activations.store_harvest import harvest_to_store
+    from sae.activations.store.harvesting import harvest_to_store
     from sae.corpora import read_corpus
     from sae.host.host import HostModel
     from sae.host.sites import match_sites

@@ -54,7 +54,7 @@ def _sae_facts(path: Path) -> dict[str, Any]:
 
 
 def _store_facts(path: Path) -> dict[str, Any]:
-    from sae.activations.store import ActivationStore
+    from sae.activations.store.store import ActivationStore
 
     store = ActivationStore.open(path)
     return {

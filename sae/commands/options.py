@@ -1,7 +1,6 @@
 """What several commands of `sae` share. Nothing here imports torch."""
 
-from collections.abc import Callable, Mapping
-from functools import reduce
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +8,9 @@ import click
 
 from sae.command_line import SCHEMA_VERSION, versions
 
-__all__ = ["CORPUS_HELP", "host_options", "numbers", "result"]
+__all__ = ["CORPUS_HELP", "numbers", "result"]
 
 CORPUS_HELP = "clinic:clinical, clinic:broad, hf:NAME, a .jsonl(.gz), .parquet or .txt path, or 0.5*A+0.5*B."
-
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-_HOST_OPTIONS: tuple[Decorator, ...] = (
-    click.option("--model", default="clinic", help="Bundled name, directory or Hugging Face id."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of everything random."),
-    click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps."),
-    click.option("--dtype", default="float32", help="Precision of the host: float32, bfloat16 or float16."),
-)
-
-
-def host_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--model`, `--seed`, `--device` and `--dtype`."""
-    return reduce(lambda decorated, option: option(decorated), reversed(_HOST_OPTIONS), command)
 
 
 def numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:

@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sae.command_line import FiniteFloat, Stopwatch, default_output, emit_json, json_option, output_options
-from sae.commands.options import CORPUS_HELP, host_options, numbers, result
+from sae.command_line import (
+    FiniteFloat,
+    Stopwatch,
+    default_output,
+    emit_json,
+    host_options,
+    json_option,
+    output_options,
+)
+from sae.commands.options import CORPUS_HELP, numbers, result
 
 if TYPE_CHECKING:
-    from sae.activations.store import ActivationStore
+    from sae.activations.store.store import ActivationStore
     from sae.host.host import HostModel
     from sae.host.sites import Site
     from sae.training.corpus_source import Corpus
@@ -136,7 +144,7 @@ def _check_output(target: Path, *, force: bool, resume: bool) -> None:
 
 
 def _train(host: "HostModel", target: Path, options: dict[str, Any]) -> "list[TrainedSAE]":
-    from sae.activations.store import ActivationStore
+    from sae.activations.store.store import ActivationStore
     from sae.dictionary.collection import load_saes
     from sae.host.sites import match_sites
     from sae.training.corpus_training import finished_result, train_to_disk

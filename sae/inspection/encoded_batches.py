@@ -3,28 +3,25 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count, islice
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from tqdm import tqdm
 
+from sae.activations.documents import Document, DocumentReader, batches_of_similar_length, cut_to
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.feature_acts import FeatureActs
 from sae.host.host import HostModel
-from sae.host.prompts import prompt_ids
 from sae.host.sites import Site
+from sae.progress import progress_counter
 
 __all__ = ["EncodedBatch", "encoded_batches"]
 
 LONGEST_DOCUMENT = 512
 """Documents are cut to this many tokens, BOS included, or to the host's context where that is shorter."""
-POOLED_DOCUMENTS = 256
-"""Documents that are sorted by length together, so that little of a batch is padding."""
+POOLED_TOKENS = 16_384
+"""Tokens of the documents that are sorted by length together, so that little of a batch is padding."""
 BATCH_TOKENS = 8192
-
-_Document = tuple[int, Int64[Tensor, " _"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,52 +99,30 @@ def encoded_batches(host: HostModel, sae: SAE, texts: Iterable[str], *, n_tokens
     if sae.site is None:
         raise ValueError("the SAE does not say its site, expected a hook_name such as blocks.3.hook_resid_post")
     n_done = 0
-    with tqdm(total=n_tokens, desc="encoding", unit="token", unit_scale=True, delay=2, disable=None) as progress:
-        for documents in _batches(_documents(host, texts, n_tokens)):
+    with progress_counter(n_tokens, "encoding", unit="token") as bar:
+        for documents in _batches(host, texts, n_tokens):
             batch = _encode(host, sae, sae.site, documents)
             n_done += batch.n_tokens
-            progress.update(batch.n_tokens)
+            bar.update(batch.n_tokens)
             yield batch
     if n_done == 0:
         raise ValueError("the corpus gave no token to look at, expected at least one document with text")
 
 
-def _documents(host: HostModel, texts: Iterable[str], n_tokens: int) -> Iterator[_Document]:
-    """Token ids of the documents that hold the first `n_tokens` tokens besides BOS."""
-    longest = min(host.context_length, LONGEST_DOCUMENT)
-    missing = n_tokens
-    numbers = count()
-    for text in texts:
-        if missing <= 0:
-            return
-        if not text.strip():
-            continue
-        ids = prompt_ids(host.tokenizer, text)[:longest]
-        n_bos = int(ids[0] == host.tokenizer.bos_token_id)
-        ids = ids[: n_bos + missing]
-        missing -= len(ids) - n_bos
-        if len(ids) > n_bos:
-            yield next(numbers), torch.tensor(ids)
+def _batches(host: HostModel, texts: Iterable[str], n_tokens: int) -> Iterator[list[Document]]:
+    """Batches of documents of similar length, which hold the first `n_tokens` tokens besides BOS."""
+    reader = DocumentReader(host, texts, context_tokens=min(host.context_length, LONGEST_DOCUMENT))
+    while n_tokens > 0 and (documents := cut_to(reader.take(min(n_tokens, POOLED_TOKENS)), n_tokens)):
+        n_tokens -= sum(document.n_tokens for document in documents)
+        yield from batches_of_similar_length(documents, max_tokens=BATCH_TOKENS)
 
 
-def _batches(documents: Iterator[_Document]) -> Iterator[list[_Document]]:
-    """Batches of at most `BATCH_TOKENS` cells, of documents of similar length."""
-    while pool := list(islice(documents, POOLED_DOCUMENTS)):
-        batch: list[_Document] = []
-        for document in sorted(pool, key=lambda document: len(document[1])):
-            if batch and (len(batch) + 1) * len(document[1]) > BATCH_TOKENS:
-                yield batch
-                batch = []
-            batch.append(document)
-        yield batch
-
-
-def _encode(host: HostModel, sae: SAE, site: Site, documents: list[_Document]) -> EncodedBatch:
-    batch = host.batch([ids for _, ids in documents])
+def _encode(host: HostModel, sae: SAE, site: Site, documents: list[Document]) -> EncodedBatch:
+    batch = host.batch([document.ids for document in documents])
     x = host.capture(batch, [site])[site][batch.node_mask]
     return EncodedBatch(
         ids=batch.ids.cpu(),
         node_mask=batch.node_mask.cpu(),
-        document_ids=torch.tensor([number for number, _ in documents]),
+        document_ids=torch.tensor([document.index for document in documents]),
         feature_acts=sae.encode_sparse(x.to(sae.device).float()).to("cpu"),
     )

@@ -1,5 +1,6 @@
 """How to train a dictionary: sizes, schedules, and what each architecture needs besides."""
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -12,7 +13,7 @@ Clipping = Literal["none", "row", "global"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(ABC):
     """What every dictionary's training has. Rates and thresholds are for activations of unit variance an element.
 
     Attributes:
@@ -74,9 +75,9 @@ class TrainingConfig:
         _check_choice("kernel", self.kernel, get_args(Kernel))
 
     @property
+    @abstractmethod
     def wanted_l0(self) -> float:
         """Mean number of active features of a token that training is to end with."""
-        raise NotImplementedError
 
     def learning_rate_factor(self, step: int) -> float:
         """Share of the peak rate at a step, counted from 0."""

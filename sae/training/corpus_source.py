@@ -11,8 +11,8 @@ from torch import Tensor
 from sae.activations.harvest import Harvest, harvest
 from sae.activations.importance import importance_weights
 from sae.activations.live_source import LiveSource
-from sae.activations.store import ActivationStore
-from sae.activations.store_source import StoreSource
+from sae.activations.store.source import StoreSource
+from sae.activations.store.store import ActivationStore
 from sae.corpora import read_corpus
 from sae.host.host import HostModel
 from sae.host.prompts import prompt_ids

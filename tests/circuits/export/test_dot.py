@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from example_circuits import example_circuit
 
-from circuits.circuit import Circuit, Edge, MetricValues, Node
+from circuits.drawing.palette import SUPPORTS_FOIL, SUPPORTS_TARGET
 from circuits.export.dot import dot_text, write_dot
-from circuits.palette import SUPPORTS_FOIL, SUPPORTS_TARGET
+from circuits.graph.circuit import Circuit, Edge, MetricValues, Node
 from sae.host.sites import Site
 
 needs_graphviz = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz's dot is not installed")

@@ -4,8 +4,8 @@ import networkx as nx
 import pytest
 from example_circuits import example_circuit
 
-from circuits.circuit import Circuit, MetricValues, Node
 from circuits.export.graphml import write_graphml
+from circuits.graph.circuit import Circuit, MetricValues, Node
 from sae.host.sites import Site
 
 

@@ -2,23 +2,18 @@ import base64
 import hashlib
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from urllib.parse import quote
 
 import pytest
+from browser import HOSTILE, document_after_scripts, needs_browser
 from example_circuits import example_circuit
 
-from circuits.circuit import Circuit, Edge, MetricValues, Node
 from circuits.export.page import page_text, write_page
+from circuits.graph.circuit import Circuit, Edge, MetricValues, Node
 from sae.host.sites import Site
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium, chromium-browser or google-chrome on PATH")
-HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
 def chain():
@@ -82,18 +77,8 @@ def browse(tmp_path_factory):
 
     def open_page(circuit, fragment="", *, then=""):
         path = tmp_path_factory.mktemp("page") / "circuit.html"
-        text = page_text(circuit)
-        if then:
-            text = re.sub(r"<meta[^>]*Security-Policy[^>]*>", "", text)
-            text = text.replace("</body>", f"<script>{then}</script></body>")
-        path.write_text(text, encoding="utf-8")
-        options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
-        run = subprocess.run(
-            [BROWSER, *options, f"--user-data-dir={profile}", "--virtual-time-budget=2000", f"file://{path}{fragment}"],
-            capture_output=True, text=True, timeout=120, check=True,
-        )  # fmt: skip
-        assert "CONSOLE" not in run.stderr, run.stderr
-        document = Document(run.stdout)
+        found = document_after_scripts(page_text(circuit), path, profile, fragment, then=then)
+        document = Document(found)
         assert document.find(tag="body")[0].get("data-state") == "ready"
         assert document.find(id="problem")[0]["text"] == ""
         return document

@@ -184,13 +184,13 @@ def test_a_diagnosis_after_its_treatment_is_given_away():
 
 
 @pytest.fixture(scope="module")
-def test_cases():
+def drawn_cases():
     rng = random.Random(0)
     return [vignette_case(rng) for _ in range(50)]
 
 
-def test_a_test_case_asks_for_the_diagnosis_first(test_cases):
-    for test_case in test_cases:
+def test_a_test_case_asks_for_the_diagnosis_first(drawn_cases):
+    for test_case in drawn_cases:
         assert test_case.text == f"{test_case.prompt} {test_case.answer}."
         assert test_case.answer == decide(test_case.case.present, test_case.case.denied)
         assert not test_case.prompt.endswith(" ")
@@ -198,8 +198,8 @@ def test_a_test_case_asks_for_the_diagnosis_first(test_cases):
         assert test_case.treatment_prompt.startswith(test_case.text)
 
 
-def test_contrast_prompts_differ_only_in_the_stated_finding(test_cases):
-    for test_case in test_cases:
+def test_contrast_prompts_differ_only_in_the_stated_finding(drawn_cases):
+    for test_case in drawn_cases:
         assert test_case.contrasts
         vignette = render(test_case.case, test_case.phrasing)
         for contrast in test_case.contrasts:

@@ -7,7 +7,7 @@ from itertools import cycle
 import pytest
 from tiny_models import WORDS
 
-from sae.activations.store_harvest import harvest_to_store
+from sae.activations.store.harvesting import harvest_to_store
 from sae.host.host import HostModel
 from sae.host.sites import Site
 

@@ -100,3 +100,5 @@ def test_zeros_on_a_logarithmic_panel_do_not_fail(tmp_path):
     write(tmp_path / "metrics.jsonl", [record(1, l0=0.0), record(2, l0=50.0)])
 
     draw_curves(tmp_path, tmp_path / "curves.png")
+
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")

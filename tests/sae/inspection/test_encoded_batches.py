@@ -52,7 +52,7 @@ def test_the_wanted_number_of_tokens_is_met_exactly(tiny_host):
 
 def test_batches_are_small_and_no_document_is_lost(tiny_host, monkeypatch):
     monkeypatch.setattr(module, "BATCH_TOKENS", 8)
-    monkeypatch.setattr(module, "POOLED_DOCUMENTS", 3)
+    monkeypatch.setattr(module, "POOLED_TOKENS", 6)
 
     batches = run(tiny_host)
 

@@ -7,8 +7,8 @@ import pytest
 from tiny_models import WORDS
 from training_cases import jump_relu
 
-from sae.activations.store import ActivationStore
-from sae.activations.store_harvest import harvest_to_store
+from sae.activations.store.harvesting import harvest_to_store
+from sae.activations.store.store import ActivationStore
 from sae.host.host import HostModel
 from sae.host.sites import Site
 from sae.training.corpus_source import corpus_source, document_source, live_source, stored_source

@@ -1,0 +1,1 @@
+"""The commands of the `circuits` program, one a file."""

@@ -1,0 +1,130 @@
+"""`circuits discover`: from a prompt to its circuit."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from circuits.commands.printing import print_circuit
+from sae.command_line import (
+    FiniteFloat,
+    default_output,
+    emit_json,
+    json_option,
+    model_options,
+    output_directory,
+    output_options,
+)
+
+__all__ = ["EXAMPLE", "discover"]
+
+METHODS = ("integrated_gradients", "attribution_patching", "exact")
+LATER_METHODS = ("relp", "mask")
+BASELINES = ("contrast", "resample", "mean", "zero")
+BASES = ("features", "neurons", "residual")
+
+EXAMPLE = (
+    'circuits discover --prompt "Patient: young woman. Findings: headache, photophobia and vomiting. Absent: fever. '
+    'The most likely diagnosis is"'
+)
+
+
+def _refuse_later(option: str) -> Any:
+    """An option of a coming version, refused by name."""
+
+    def refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if value:
+            raise click.UsageError(f"{option} is not available in this version")
+
+    return refuse
+
+
+def _known_method(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if value in LATER_METHODS:
+        raise click.UsageError(f"--method {value} is not available in this version, choose from {', '.join(METHODS)}")
+    return value
+
+
+def _contrast_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value == "auto":
+        raise click.UsageError("--contrast auto is not available in this version, give the contrast prompt")
+    return value
+
+
+@click.command(epilog=f"Example:  {EXAMPLE}")
+@click.option("--prompt", required=True, help="Text whose next token is to be explained.")
+@click.option(
+    "--contrast", default=None, callback=_contrast_text, help="Prompt of equal token length that changes the answer."
+)
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="File of prompts, one a line, for the resample and mean baselines [default: those bundled with the model].",
+)
+@click.option("--target", default=None, help="Answer to explain [default: the model's].")
+@click.option("--foil", default=None, help="Answer to compare with [default: the contrast's answer, or the runner-up].")
+@click.option(
+    "--baseline",
+    type=click.Choice(BASELINES),
+    default=None,
+    help="What nodes are set to [default: contrast, or resample without one].",
+)
+@click.option(
+    "--method",
+    type=click.Choice(METHODS + LATER_METHODS),
+    default=METHODS[0],
+    callback=_known_method,
+    help="Rule for node effects.",
+)
+@click.option("--ig-steps", type=click.IntRange(min=1), default=5, help="Points of the integrated-gradients path.")
+@click.option("--basis", type=click.Choice(BASES), default="features", help="What the nodes are.")
+@click.option("--chat", is_flag=True, help="Apply the tokenizer's chat template.")
+@click.option(
+    "--faithfulness",
+    type=FiniteFloat(0.0, 1.0),
+    default=None,
+    help="Keep the fewest nodes that reach this share of the behaviour, at most 200 [default: 0.8].",
+)
+@click.option("--top-k", type=click.IntRange(min=1), default=None, help="Keep this many nodes.")
+@click.option(
+    "--node-threshold",
+    type=FiniteFloat(0.0),
+    default=None,
+    help="Keep nodes with an effect of at least this many logits.",
+)
+@click.option(
+    "--edge-threshold",
+    type=FiniteFloat(0.0),
+    default=None,
+    help="Keep edges with an effect above this many logits [default: 1 % of the metric's gap].",
+)
+@click.option("--nodes-only", is_flag=True, help="Skip the edges.")
+@click.option("--pairs", hidden=True, callback=_refuse_later("--pairs"), expose_value=False)
+@click.option("--cumulative", hidden=True, callback=_refuse_later("--cumulative"), expose_value=False)
+@click.option("--dry-run", hidden=True, is_flag=True, callback=_refuse_later("--dry-run"), expose_value=False)
+@model_options
+@output_options
+@json_option
+def discover(prompt: str, out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
+    """Find the features that carry the model's next-token answer to a prompt.
+
+    Writes circuit.json, circuit.safetensors, circuit.png and circuit.html.
+    """
+    target_directory = out or default_output("discover")
+    with output_directory(target_directory, force=force) as directory:
+        from circuits.discovery import discover as discover_circuit
+        from circuits.drawing.plot import draw_circuit
+        from circuits.export.page import write_page
+
+        circuit = discover_circuit(prompt, **options)
+        circuit.save(directory)
+        draw_circuit(circuit, directory / "circuit.png")
+        write_page(circuit, directory / "circuit.html")
+    if as_json:
+        emit_json({**circuit.to_json(), "out": str(target_directory)})
+        return
+    print_circuit(circuit)
+    click.echo(
+        f"\nWritten to {target_directory}: circuit.html (open it), circuit.png, circuit.json, circuit.safetensors"
+    )

@@ -1,0 +1,1 @@
+"""How much nodes and edges matter."""

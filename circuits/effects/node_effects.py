@@ -1,0 +1,232 @@
+"""How much each node matters: indirect_effect = m(clean with node := baseline) - m(clean).
+
+The dictionaries stay out of the gradient. With error terms kept, `x = decode(f) + error` holds exactly, so the
+derivative by a feature is its decoder row times the derivative of the plain model by x, and a straight line between two
+feature vectors (errors moving along) is a straight line between two activations. One loop serves every rule:
+
+1. a gradient of m at the site, for each reference of the baseline;
+2. contracted with the decoder rows of the features that are active on either side, times their change;
+3. on request, the sum over the site compared with the exact effect of replacing it: the residual of the rule.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits.runs.dictionaries import decoder_derivative, decoder_rows_of
+from circuits.runs.runs import Runs
+from sae.host.sites import Site
+
+__all__ = ["METHODS", "NodeEffects", "SiteEffects", "score_nodes", "site_residuals"]
+
+METHODS = ("integrated_gradients", "attribution_patching", "exact")
+
+
+@dataclass(frozen=True)
+class SiteEffects:
+    """Effects of the nodes of one site; features that are equal on both sides have none and are left out."""
+
+    position: Int[Tensor, " nodes"]
+    feature_id: Int[Tensor, " nodes"]
+    activation: Float[Tensor, " nodes"]
+    baseline_activation: Float[Tensor, " nodes"]
+    """Mean over the references."""
+    indirect_effect: Float[Tensor, " nodes"]
+    """Mean over the references, in units of the metric."""
+    error_effect: Float[Tensor, " seq"]
+    """The same of the error at each position."""
+    gradient: Float[Tensor, "seq d_model"]
+    """Derivative of m by the site, averaged over the path and the references."""
+
+
+NodeEffects = dict[Site, SiteEffects]
+
+
+def score_nodes(runs: Runs, method: str = "integrated_gradients", *, ig_steps: int = 5) -> NodeEffects:
+    """Effects of all feature and error nodes.
+
+    Args:
+        runs: Clean and baseline runs.
+        method: `integrated_gradients` (midpoint rule along the path from clean to baseline), `attribution_patching`
+            (gradient at the clean run), or `exact` (each node patched by itself; slow).
+        ig_steps: Points of the path. With several references each gets one point, stratified along the path.
+
+    Source: attribution patching and integrated gradients for feature circuits, Marks et al. 2024 (arXiv 2403.19647),
+    section 3.1, equations 2 and 3. Differs from it: midpoint instead of left sum, which at half the points has a
+    several times smaller error.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method {method!r} is unknown, expected one of {', '.join(METHODS)}")
+    gradients = _clean_gradients(runs) if method != "integrated_gradients" else {}
+    effects = {}
+    for site in runs.sites:
+        gradient = gradients[site] if gradients else _path_gradient(runs, site, ig_steps)
+        effects[site] = _contract(runs, site, gradient)
+        if method == "exact":
+            effects[site] = _measured(runs, site, effects[site])
+    return effects
+
+
+def site_residuals(runs: Runs, effects: NodeEffects) -> dict[Site, float]:
+    """|sum of effects - exact effect| of each site, features and errors together: what the rule leaves unexplained."""
+    residuals = {}
+    for site, scored in effects.items():
+        total = scored.indirect_effect.sum() + scored.error_effect.sum()
+        residuals[site] = abs(total.item() - _total_effect(runs, site))
+    return residuals
+
+
+def _clean_gradients(runs: Runs) -> dict[Site, Float[Tensor, "1 seq d_model"]]:
+    """dm/dx of every site in one forward and one backward pass."""
+    behaviour = runs.behaviour
+    found = runs.host.gradients(runs.batch, runs.sites, behaviour.metric, logits_to_keep=behaviour.kept_logits)
+    return {site: _of_prompt(runs, gradient, 1) for site, gradient in found.gradients.items()}
+
+
+def _path_gradient(runs: Runs, site: Site, ig_steps: int) -> Float[Tensor, "references seq d_model"]:
+    """Gradient along the straight path from clean to baseline at one site.
+
+    With one baseline: the mean over `ig_steps` midpoints. With several: one point each, spread over the path.
+    """
+    n_references = runs.baseline.n_references
+    n_points = ig_steps if n_references == 1 else n_references
+    alphas = (torch.arange(n_points, device=runs.batch.ids.device) + 0.5) / n_points
+    gradients = [
+        _gradient_at_points(runs, site, alphas[rows], rows if n_references > 1 else torch.zeros_like(rows))
+        for rows in torch.arange(n_points, device=alphas.device).split(runs.rows_per_pass())
+    ]
+    gradient = torch.cat(gradients)
+    return gradient.mean(dim=0, keepdim=True) if n_references == 1 else gradient
+
+
+def _gradient_at_points(
+    runs: Runs, site: Site, alphas: Float[Tensor, " points"], references: Int[Tensor, " points"]
+) -> Float[Tensor, "points seq d_model"]:
+    n_points = len(alphas)
+    batch = runs.batch.repeat(n_points)
+    clean = runs.clean[site].repeat(n_points, 1, 1)
+    per_point = runs.behaviour.rows_per_prompt
+    target = runs.baseline_rows(site)[references].repeat_interleave(per_point, dim=0)
+    moved = torch.lerp(clean, target, alphas.repeat_interleave(per_point)[:, None, None].to(clean))
+    activation = torch.where(batch.node_mask[..., None], moved, clean)
+    behaviour = runs.behaviour
+    _, gradient = runs.host.gradient_at(batch, site, activation, behaviour.metric, logits_to_keep=behaviour.kept_logits)
+    return _of_prompt(runs, gradient, n_points)
+
+
+def _of_prompt(
+    runs: Runs, gradient: Float[Tensor, "rows full d_model"], n_points: int
+) -> Float[Tensor, "points seq d_model"]:
+    """Sum over the rows of one prompt, which share its activations, without the appended answer tokens."""
+    return gradient.view(n_points, -1, *gradient.shape[1:]).sum(dim=1)[:, : runs.n_positions]
+
+
+def _contract(runs: Runs, site: Site, gradient: Float[Tensor, "references seq d_model"]) -> SiteEffects:
+    """Effects from gradients: each active feature contributes its value times its decoder row's derivative."""
+    clean, base = runs.clean_features[site], runs.baseline.features[site]
+    n = runs.baseline.n_references
+    gradient = gradient.expand(n, -1, -1)
+    mean_gradient = gradient.mean(dim=0)
+    dictionary = runs.dictionaries[site]
+    by_clean = decoder_derivative(dictionary, mean_gradient[None], clean.row, clean.position, clean.feature_id)
+    by_base = decoder_derivative(dictionary, gradient, base.row, base.position, base.feature_id)
+    contributions = torch.cat([-clean.value * by_clean, base.value * by_base / n])
+
+    key, slot = torch.cat([clean.key, base.key]).unique(return_inverse=True)
+    from_clean, from_base = slot[: len(clean.key)], slot[len(clean.key) :]
+    zeros = mean_gradient.new_zeros(len(key))
+    effect = zeros.index_add(0, slot, contributions)
+    activation = zeros.index_add(0, from_clean, clean.value)
+    baseline_activation = zeros.index_add(0, from_base, base.value / n)
+    differs = _differs(activation, from_base, base.value, n)
+
+    change = runs.baseline.activations[site] - runs.clean[site][:1, : runs.n_positions]
+    whole = (change * gradient).sum(-1).mean(dim=0) * runs.at_nodes
+    position = key // clean.d_sae
+    explained = torch.zeros_like(whole).index_add(0, position, effect)
+    return SiteEffects(
+        position[differs],
+        (key % clean.d_sae)[differs],
+        activation[differs],
+        baseline_activation[differs],
+        effect[differs],
+        whole - explained,
+        mean_gradient,
+    )
+
+
+def _differs(
+    activation: Float[Tensor, " nodes"],
+    slot: Int[Tensor, " entries"],
+    value: Float[Tensor, " entries"],
+    n_references: int,
+) -> Bool[Tensor, " nodes"]:
+    """Nodes whose value is not the same in the clean run and in every reference."""
+    equal = torch.isclose(value, activation[slot], rtol=1e-5, atol=1e-6).to(activation.dtype)
+    n_equal = torch.zeros_like(activation).index_add(0, slot, equal)
+    return n_equal < n_references
+
+
+def _total_effect(runs: Runs, site: Site) -> float:
+    """Exact effect of replacing the whole site, averaged over the references."""
+    total = 0.0
+    for rows in torch.arange(runs.baseline.n_references).split(runs.rows_per_pass()):
+        batch = runs.batch.repeat(len(rows))
+        target = runs.baseline_rows(site)[rows].repeat_interleave(runs.behaviour.rows_per_prompt, dim=0)
+        is_node = batch.node_mask[..., None]
+        run = runs.host.forward(
+            batch,
+            {site: partial(_put, target, is_node)},
+            logits_to_keep=runs.behaviour.kept_logits,
+        )
+        total += (runs.behaviour.metric(run.logits) - runs.clean_metric).sum().item()
+    return total / runs.baseline.n_references
+
+
+def _put(
+    target: Float[Tensor, "rows full d_model"],
+    is_node: Bool[Tensor, "rows full 1"],
+    x: Float[Tensor, "rows full d_model"],
+) -> Float[Tensor, "rows full d_model"]:
+    return torch.where(is_node, target, x)
+
+
+def _measured(runs: Runs, site: Site, scored: SiteEffects) -> SiteEffects:
+    """The same nodes with their effects measured: one run of the model per node and reference."""
+    dictionary = runs.dictionaries[site]
+    feature_ids, column = scored.feature_id.unique(return_inverse=True)
+    values = runs.baseline.features[site].columns(feature_ids)[:, scored.position, column]
+    decoder_rows = decoder_rows_of(dictionary, scored.feature_id)
+    at_nodes = runs.at_nodes.nonzero()[:, 0]
+    clean = runs.clean[site][0, : runs.n_positions]
+    clean_error = clean - dictionary.decode(dictionary.encode(clean))
+    effect = torch.zeros_like(scored.indirect_effect)
+    error_effect = torch.zeros_like(scored.error_effect)
+    for reference in range(runs.baseline.n_references):
+        change = (values[reference] - scored.activation)[:, None] * decoder_rows
+        effect += _effect_of_adding(runs, site, scored.position, change)
+        moved_error = runs.baseline_error(site, reference) - clean_error
+        error_effect[at_nodes] += _effect_of_adding(runs, site, at_nodes, moved_error[at_nodes])
+    n = runs.baseline.n_references
+    return replace(scored, indirect_effect=effect / n, error_effect=error_effect / n)
+
+
+def _effect_of_adding(
+    runs: Runs, site: Site, position: Int[Tensor, " nodes"], change: Float[Tensor, "nodes d_model"]
+) -> Float[Tensor, " nodes"]:
+    """m(clean with `change` added at its position) - m(clean), for each node by itself."""
+    measured = [change.new_zeros(0)]
+    for rows in torch.arange(len(position), device=position.device).split(runs.rows_per_pass()):
+        added = change.new_zeros(len(rows), runs.batch.ids.shape[1], change.shape[1])
+        added[torch.arange(len(rows)), position[rows]] = change[rows]
+        added = added.repeat_interleave(runs.behaviour.rows_per_prompt, dim=0)
+        run = runs.host.forward(
+            runs.batch.repeat(len(rows)),
+            {site: partial(torch.add, added)},
+            logits_to_keep=runs.behaviour.kept_logits,
+        )
+        measured.append(runs.behaviour.metric(run.logits) - runs.clean_metric)
+    return torch.cat(measured)

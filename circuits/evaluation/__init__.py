@@ -1,0 +1,1 @@
+"""Whether a circuit does what the model does."""

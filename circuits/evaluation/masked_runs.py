@@ -1,0 +1,185 @@
+"""Whether a circuit does what the model does: faithfulness by masked runs.
+
+Nodes are features. A masked run of the clean prompt recomputes the kept features on the current stream and sets
+everything else at the sites, all error terms included, to its baseline:
+
+    x' = x_baseline + sum over kept features of (f(x) - f_baseline) * W_dec[f]
+    F(C) = (m(C) - m(none)) / (m(model) - m(none))
+
+so a dictionary without features reaches 0 whatever its errors carry. Circuits are rows of a batch, each with its mask.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits.runs.dictionaries import Dictionary, decoder_rows_of
+from circuits.runs.runs import Runs
+from sae.host.host import Edit
+from sae.host.sites import Site
+
+__all__ = ["ALL_FEATURES", "NodeSet", "bootstrap_interval", "faithfulness", "masked_metrics"]
+
+ALL_FEATURES = None
+"""Stands for the circuit of all features; errors still take their baseline."""
+
+MIN_GAP = 1e-3
+"""|m(model) - m(none)| below which the ratio says nothing."""
+
+
+@dataclass(frozen=True)
+class NodeSet:
+    """Feature nodes of a circuit: for each site their positions and features."""
+
+    nodes: Mapping[Site, tuple[Int[Tensor, " nodes"], Int[Tensor, " nodes"]]]
+
+    def __len__(self) -> int:
+        return sum(len(position) for position, _ in self.nodes.values())
+
+
+EditMaker = Callable[..., Edit]
+
+
+@dataclass(frozen=True)
+class _SiteMask:
+    """What a masked run does at one site."""
+
+    feature_ids: Int[Tensor, " chosen"]
+    kept: Bool[Tensor, "rows full chosen"]
+    baseline_acts: Float[Tensor, "rows full chosen"]
+    baseline: Float[Tensor, "rows full d_model"]
+    is_node: Bool[Tensor, "rows full"]
+
+
+def masked_metrics(runs: Runs, circuits: Sequence[NodeSet | None]) -> Float[Tensor, "circuits references"]:
+    """m of each circuit under each reference of the baseline.
+
+    Args:
+        runs: Clean and baseline runs.
+        circuits: Node sets; `ALL_FEATURES` keeps every feature.
+    """
+    n_references = runs.baseline.n_references
+    metrics = torch.empty(len(circuits), n_references)
+    cells = [(c, r) for c in range(len(circuits)) for r in range(n_references)]
+    some = [cell for cell in cells if circuits[cell[0]] is not ALL_FEATURES]
+    every = [cell for cell in cells if circuits[cell[0]] is ALL_FEATURES]
+    for group, edit_of in ((some, _masked_edit), (every, _all_features_edit)):
+        size = runs.rows_per_pass() if edit_of is _masked_edit else max(1, runs.rows_per_pass() // 8)
+        for start in range(0, len(group), size):
+            chunk = group[start : start + size]
+            found = _run_cells(runs, [(circuits[c], r) for c, r in chunk], edit_of)
+            for (circuit, reference), value in zip(chunk, found.tolist(), strict=True):
+                metrics[circuit, reference] = value
+    return metrics
+
+
+def faithfulness(
+    metrics: Float[Tensor, "circuits references"], empty: Float[Tensor, " references"], clean: float
+) -> Float[Tensor, " circuits"]:
+    """Share of the behaviour that each circuit keeps; 1 is the model, 0 the baseline; not clipped.
+
+    Args:
+        metrics: m of the circuits.
+        empty: m with every feature and error at its baseline.
+        clean: m of the unedited model.
+
+    Raises:
+        ValueError: If clean and empty differ by less than 0.001, where the ratio is undefined.
+
+    Source: Marks et al. 2024 (arXiv 2403.19647), section 3.2. Differs from it: errors never count as nodes.
+    """
+    gap = clean - empty.mean().item()
+    if abs(gap) < MIN_GAP:
+        raise ValueError(
+            f"the metric is {clean:.4f} for the model and {empty.mean().item():.4f} for its baseline: "
+            "faithfulness is undefined; choose a contrast or references that change the answer"
+        )
+    return (metrics.mean(dim=1) - empty.mean()) / gap
+
+
+def bootstrap_interval(
+    metrics: Float[Tensor, " references"],
+    empty: Float[Tensor, " references"],
+    clean: float,
+    *,
+    n_draws: int = 1000,
+    seed: int = 0,
+) -> tuple[float | None, float | None]:
+    """95 % interval of one circuit's faithfulness by resampling the references; (None, None) with a single one."""
+    n = len(metrics)
+    if n < 2:
+        return None, None
+    drawn = torch.randint(n, (n_draws, n), generator=torch.Generator().manual_seed(seed))
+    kept, none = metrics[drawn].mean(dim=1), empty[drawn].mean(dim=1)
+    low, high = ((kept - none) / (clean - none)).quantile(torch.tensor([0.025, 0.975])).tolist()
+    return low, high
+
+
+def _run_cells(runs: Runs, cells: list[tuple[NodeSet | None, int]], edit_of: EditMaker) -> Float[Tensor, " cells"]:
+    batch = runs.batch.repeat(len(cells))
+    references = torch.tensor([reference for _, reference in cells], device=batch.ids.device)
+    node_sets = [circuit for circuit, _ in cells]
+    edits = {site: edit_of(runs, site, node_sets, references, batch.node_mask) for site in runs.sites}
+    run = runs.host.forward(batch, edits, logits_to_keep=runs.behaviour.kept_logits)
+    return runs.behaviour.metric(run.logits)
+
+
+def _masked_edit(
+    runs: Runs,
+    site: Site,
+    circuits: Sequence[NodeSet],
+    references: Int[Tensor, " cells"],
+    is_node: Bool[Tensor, "rows full"],
+) -> Edit:
+    """Keep each row's own features; only the columns that some row keeps are encoded."""
+    own = [circuit.nodes.get(site) for circuit in circuits]
+    named = [features for nodes in own if nodes is not None for features in [nodes[1]]]
+    feature_ids = torch.cat([references.new_zeros(0), *named]).unique()
+    kept = torch.zeros(len(own), is_node.shape[1], len(feature_ids), dtype=torch.bool, device=is_node.device)
+    for row, nodes in enumerate(own):
+        if nodes is not None:
+            kept[row, nodes[0], torch.searchsorted(feature_ids, nodes[1])] = True
+    per_prompt = runs.behaviour.rows_per_prompt
+    columns = runs.baseline.features[site].columns(feature_ids)[references]
+    padded = torch.nn.functional.pad(columns, (0, 0, 0, is_node.shape[1] - columns.shape[1]))
+    mask = _SiteMask(
+        feature_ids,
+        kept.repeat_interleave(per_prompt, dim=0),
+        padded.repeat_interleave(per_prompt, dim=0),
+        runs.baseline_rows(site)[references].repeat_interleave(per_prompt, dim=0),
+        is_node,
+    )
+    return partial(_mask_features, runs.dictionaries[site], mask)
+
+
+def _mask_features(
+    dictionary: Dictionary, mask: _SiteMask, x: Float[Tensor, "rows full d_model"]
+) -> Float[Tensor, "rows full d_model"]:
+    masked = mask.baseline
+    if len(mask.feature_ids):
+        moved = (dictionary.encode_features(x, mask.feature_ids) - mask.baseline_acts) * mask.kept
+        masked = masked + moved @ decoder_rows_of(dictionary, mask.feature_ids)
+    return torch.where(mask.is_node[..., None], masked, x)
+
+
+def _all_features_edit(
+    runs: Runs,
+    site: Site,
+    circuits: Sequence[NodeSet | None],
+    references: Int[Tensor, " cells"],
+    is_node: Bool[Tensor, "rows full"],
+) -> Edit:
+    """Keep all features; the error takes its baseline."""
+    errors = torch.stack([runs.baseline_error(site, reference) for reference in references.tolist()])
+    errors = torch.nn.functional.pad(errors, (0, 0, 0, is_node.shape[1] - errors.shape[1]))
+    errors = errors.repeat_interleave(runs.behaviour.rows_per_prompt, dim=0)
+    dictionary = runs.dictionaries[site]
+
+    def edit(x: Float[Tensor, "rows full d_model"]) -> Float[Tensor, "rows full d_model"]:
+        return torch.where(is_node[..., None], dictionary.decode(dictionary.encode(x)) + errors, x)
+
+    return edit

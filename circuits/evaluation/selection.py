@@ -1,0 +1,178 @@
+"""Which nodes a circuit keeps: by wanted faithfulness, by number, or by size of effect."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from circuits.effects.node_effects import NodeEffects
+from circuits.evaluation.masked_runs import ALL_FEATURES, NodeSet, bootstrap_interval, faithfulness, masked_metrics
+from circuits.runs.runs import Runs
+from sae.host.sites import Site
+
+__all__ = ["MAX_NODES", "Ranking", "Selection", "select_nodes"]
+
+MAX_NODES = 200
+N_NULL_DRAWS = 8
+_SIZES = (1, 2, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 65, 80, 100, 125, 150, 175, 200)
+_REFINED = 8
+NEARLY = 0.01
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All feature nodes that differ between clean and baseline, strongest |effect| first."""
+
+    sites: tuple[Site, ...]
+    site_index: Int[Tensor, " nodes"]
+    position: Int[Tensor, " nodes"]
+    feature_id: Int[Tensor, " nodes"]
+    effect: Float[Tensor, " nodes"]
+
+    @classmethod
+    def by_effect(cls, effects: NodeEffects) -> "Ranking":
+        """Rank the nodes of all sites together."""
+        site_index = torch.cat([torch.full_like(scored.position, i) for i, scored in enumerate(effects.values())])
+        effect = torch.cat([scored.indirect_effect for scored in effects.values()])
+        order = effect.abs().argsort(descending=True, stable=True)
+        return cls(
+            tuple(effects),
+            site_index[order],
+            torch.cat([scored.position for scored in effects.values()])[order],
+            torch.cat([scored.feature_id for scored in effects.values()])[order],
+            effect[order],
+        )
+
+    def __len__(self) -> int:
+        return len(self.effect)
+
+    def top(self, n: int) -> NodeSet:
+        """The `n` strongest nodes."""
+        return self.chosen(torch.arange(min(n, len(self)), device=self.effect.device))
+
+    def random(self, n: int, seed: int) -> NodeSet:
+        """`n` nodes drawn from all that differ."""
+        drawn = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))[:n]
+        return self.chosen(drawn.to(self.effect.device))
+
+    def chosen(self, ranks: Int[Tensor, " chosen"]) -> NodeSet:
+        """The nodes at the given ranks."""
+        nodes = {}
+        for i, site in enumerate(self.sites):
+            here = ranks[self.site_index[ranks] == i]
+            if len(here):
+                nodes[site] = (self.position[here], self.feature_id[here])
+        return NodeSet(nodes)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The chosen size, and what it keeps of the behaviour."""
+
+    n_nodes: int
+    value: float
+    """Faithfulness of the chosen nodes."""
+    low: float | None
+    high: float | None
+    """95 % interval over the references; none with a single baseline."""
+    null: float
+    """Mean faithfulness of as many random nodes among those that differ."""
+    share_kept_without_errors: float
+    """Faithfulness of all features together, errors at their baseline."""
+    baseline_metric: float
+    """m with every feature and error at its baseline."""
+    curve: Mapping[int, float]
+    """Faithfulness by size, where it was measured on the way."""
+
+
+def select_nodes(
+    runs: Runs,
+    ranking: Ranking,
+    *,
+    wanted_faithfulness: float | None = None,
+    top_k: int | None = None,
+    node_threshold: float | None = None,
+    seed: int = 0,
+) -> Selection:
+    """Choose how many of the ranked nodes to keep, and evaluate them beside their null.
+
+    Exactly one of the three criteria is used: the smallest size whose faithfulness reaches `wanted_faithfulness` (at
+    most 200 nodes; where none does, the smallest that keeps about as much as any), the `top_k` strongest, or all with
+    |effect| >= `node_threshold`.
+    """
+    sweep = _Sweep(runs, ranking)
+    if wanted_faithfulness is not None:
+        n_nodes = sweep.smallest_reaching(wanted_faithfulness)
+    elif top_k is not None:
+        n_nodes = min(top_k, len(ranking))
+    else:
+        n_nodes = int((ranking.effect.abs() >= (node_threshold or 0.0)).sum())
+    value = sweep.measure([n_nodes])[n_nodes]
+    nulls = masked_metrics(runs, [ranking.random(n_nodes, seed + draw) for draw in range(N_NULL_DRAWS)])
+    low, high = bootstrap_interval(sweep.metrics[n_nodes], sweep.empty, runs.clean_metric, seed=seed)
+    return Selection(
+        n_nodes,
+        value,
+        low,
+        high,
+        faithfulness(nulls, sweep.empty, runs.clean_metric).mean().item(),
+        faithfulness(sweep.everything[None], sweep.empty, runs.clean_metric)[0].item(),
+        sweep.empty.mean().item(),
+        dict(sorted(sweep.curve.items())),
+    )
+
+
+class _Sweep:
+    """Faithfulness of the top n nodes for the sizes asked so far."""
+
+    def __init__(self, runs: Runs, ranking: Ranking) -> None:
+        self.runs, self.ranking = runs, ranking
+        self.metrics: dict[int, Tensor] = {}
+        self.curve: dict[int, float] = {}
+
+    @cached_property
+    def _ends(self) -> Float[Tensor, "2 references"]:
+        return masked_metrics(self.runs, [NodeSet({}), ALL_FEATURES])
+
+    @property
+    def empty(self) -> Float[Tensor, " references"]:
+        """m with everything at its baseline."""
+        return self._ends[0]
+
+    @property
+    def everything(self) -> Float[Tensor, " references"]:
+        """m with every feature kept and the errors at their baseline."""
+        return self._ends[1]
+
+    def measure(self, sizes: list[int]) -> dict[int, float]:
+        """Faithfulness of each size; those not seen before are run in one batch."""
+        new = [n for n in dict.fromkeys(sizes) if n not in self.curve]
+        if new:
+            metrics = masked_metrics(self.runs, [self.ranking.top(n) for n in new])
+            values = faithfulness(metrics, self.empty, self.runs.clean_metric).tolist()
+            self.metrics.update(zip(new, metrics, strict=True))
+            self.curve.update(zip(new, values, strict=True))
+        return self.curve
+
+    def smallest_reaching(self, wanted: float) -> int:
+        """Smallest measured size that keeps `wanted`; the grid is refined below the first that does.
+
+        Where none does, the smallest that comes within 1 % of the best: more nodes would add nothing.
+        """
+        largest = min(MAX_NODES, len(self.ranking))
+        sizes = sorted({min(n, largest) for n in _SIZES})
+        first = self._first_reaching(sizes, wanted)
+        if first is None:
+            best = max(self.curve[n] for n in sizes)
+            return next(n for n in sizes if self.curve[n] >= best - NEARLY * abs(best))
+        below = max((n for n in sizes if n < first), default=0)
+        step = max(1, (first - below) // _REFINED)
+        refined = [*range(below + step, first, step), first]
+        return self._first_reaching(refined, wanted) or first
+
+    def _first_reaching(self, sizes: list[int], wanted: float) -> int | None:
+        curve = self.measure(sizes)
+        return next((n for n in sizes if curve[n] >= wanted), None)

@@ -1,0 +1,1 @@
+"""The circuit as a value and as files."""

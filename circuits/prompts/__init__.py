@@ -1,0 +1,1 @@
+"""What is to be explained: prompts, their answers, and what they are compared with."""

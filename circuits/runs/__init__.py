@@ -1,0 +1,1 @@
+"""The clean run and its baseline, as activations and as features."""

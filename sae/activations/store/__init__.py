@@ -1,0 +1,1 @@
+"""Activations on disk; `sae/activations/FORMAT.md` is its specification."""
