@@ -7,10 +7,15 @@ function drawLabels(visible) {
   const taken = visible.map(boxOf);
   const isWanted = (unit) => unit.kind === "group" || state.pinned.has(unit.id) || unit.id === state.selected;
   const wanted = visible.filter(isWanted), others = visible.filter((unit) => !isWanted(unit));
-  for (const unit of [...wanted, ...others].slice(0, Math.max(MOST_LABELS, wanted.length))) {
+  const named = [...wanted, ...others].slice(0, Math.max(MOST_LABELS, wanted.length));
+  const texts = named.map((unit) => {
     const name = state.pinned.has(unit.id) ? "label pinned" : "label";
-    const text = drawn.labels.appendChild(make("text", { class: name }, shortened(nameOf(unit))));
-    const box = freeBox(unit, text.getComputedTextLength(), taken, isWanted(unit));
+    return make("text", { class: name }, shortened(nameOf(unit)));
+  });
+  drawn.labels.append(...texts);
+  const lengths = texts.map((text) => text.getComputedTextLength());  // all at once: each change asks for a new layout
+  for (const [index, unit] of named.entries()) {
+    const text = texts[index], box = freeBox(unit, lengths[index], taken, isWanted(unit));
     if (!box) { text.remove(); continue; }
     taken.push(box);
     text.setAttribute("x", box.left);
