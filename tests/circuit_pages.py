@@ -1,4 +1,4 @@
-"""Circuits' pages in tests: a small circuit full of hostile text, and what a page looks like after its scripts have run."""
+"""Pages of circuits in tests: a small circuit full of hostile text, and a page after its scripts have run."""
 
 import json
 import re

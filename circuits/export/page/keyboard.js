@@ -12,7 +12,8 @@ function focusUnit(id) {
   drawn.units.get(id)?.focus();
 }
 
-// The nearest unit in view in a direction; distance across it counts more than distance along it.
+// The nearest unit in view in a direction, the stronger of two that are as near; distance across it counts more than
+// distance along it.
 function neighbour(unit, [dx, dy]) {
   const [x0, y0] = drawn.place(unit);
   let nearest = null, least = Infinity;
@@ -20,7 +21,7 @@ function neighbour(unit, [dx, dy]) {
     const [x, y] = drawn.place(graph.unitOf.get(id));
     const along = (x - x0) * dx + (y - y0) * dy, across = Math.abs((x - x0) * dy) + Math.abs((y - y0) * dx);
     const cost = along + SIDEWAYS * across;
-    if (along > 0.5 && along >= 0.3 * across && cost < least) [nearest, least] = [id, cost];
+    if (along > 0.5 && along >= 0.3 * across && cost < least - 0.5) [nearest, least] = [id, cost];
   }
   return nearest;
 }

@@ -11,7 +11,6 @@ from example_circuits import example_circuit
 
 from circuits.export.page import page_text, write_page
 
-
 # The file
 
 
