@@ -45,5 +45,5 @@ class MatryoshkaTrainer(BatchTopKTrainer):
     def metrics(self) -> StepMetrics:
         """The state after the last step, what each prefix leaves unexplained included."""
         assert self._squared_errors is not None, "no step was done in this process"
-        by_prefix = (self._squared_errors / self.weights.d_model).tolist()
-        return replace(super().metrics(), prefix_fvu=tuple(by_prefix))
+        by_prefix = tuple(squared_error / self.weights.d_model for squared_error in self._squared_errors.tolist())
+        return replace(super().metrics(), prefix_fvu=by_prefix)
