@@ -56,7 +56,7 @@ class TrainingPlan:
     n_tokens: int
     architecture: Architecture = "jumprelu"
     objective: Objective = "step"
-    prefixes: tuple[float, ...] | None = None
+    prefixes: tuple[float | int, ...] | None = None
     kernel: Kernel = "auto"
     batch_tokens: int = BATCH_TOKENS
     learning_rate: float | None = None
