@@ -13,6 +13,9 @@ TRANSFORMER_LENS = {
     "resid_post": "blocks.{layer}.hook_resid_post",
 }
 
+# Gemma's norm after attention has the name of Llama's norm before the MLP, so Hugging Face names are read by these alone.
+UNAMBIGUOUS_FAMILIES = ("llama", "gpt_neox")
+
 
 def hook_name(site: Site) -> str:
     """The TransformerLens name of a site, as sae-lens writes it."""
@@ -34,6 +37,6 @@ def site_from_hook_name(name: str) -> Site | None:
     if name == f"blocks.{layer}.hook_resid_pre":
         return Site("resid_post", layer - 1) if layer else Site("embed", None)
     for site in all_sites(layer + 1):
-        if name == hook_name(site) or any(name == family.module_path(site) for family in FAMILIES.values()):
+        if name == hook_name(site) or any(name == FAMILIES[known].module_path(site) for known in UNAMBIGUOUS_FAMILIES):
             return site
     return None
