@@ -223,15 +223,13 @@ def _nodes(bench: Workbench, runs: Runs, effects: NodeEffects, tables: dict[Site
 
 
 def _error_node(runs: Runs, site: Site, position: int, scored: SiteEffects) -> Node:
-    dictionary = runs.dictionaries[site]
-    clean = runs.clean[site][0, position]
     base = [runs.baseline_error(site, r)[position].norm() for r in range(runs.baseline.n_references)]
     return Node(
         site,
         position,
         None,
         runs.behaviour.tokens[position],
-        (clean - dictionary.decode(dictionary.encode(clean))).norm().item(),
+        runs.clean_error(site)[position].norm().item(),
         torch.stack(base).mean().item(),
         scored.error_effect[position].item(),
     )

@@ -2,18 +2,19 @@
 
 import re
 
-from sae.host.sites import FAMILIES, Site, all_sites
+from sae.host.sites import FAMILIES, MLP_INPUT, Site, all_sites
 
 __all__ = ["hf_hook_name", "hook_name", "site_from_hook_name"]
 
 TRANSFORMER_LENS = {
     "embed": "hook_embed",
     "attn_out": "blocks.{layer}.hook_attn_out",
+    MLP_INPUT: "blocks.{layer}.mlp.hook_in",
     "mlp_out": "blocks.{layer}.hook_mlp_out",
     "resid_post": "blocks.{layer}.hook_resid_post",
 }
 
-# Gemma's norm after attention has the name of Llama's norm before the MLP, so Hugging Face names are read by these alone.
+# By the name of Llama's norm before the MLP Gemma has one after attention: these alone say what a Hugging Face name means.
 UNAMBIGUOUS_FAMILIES = ("llama", "gpt_neox")
 
 
@@ -36,6 +37,8 @@ def site_from_hook_name(name: str) -> Site | None:
     layer = int(layer_in_name[1]) if layer_in_name else 0
     if name == f"blocks.{layer}.hook_resid_pre":
         return Site("resid_post", layer - 1) if layer else Site("embed", None)
+    if name == hook_name(Site(MLP_INPUT, layer)):
+        return Site(MLP_INPUT, layer)
     for site in all_sites(layer + 1):
         if name == hook_name(site) or any(name == FAMILIES[known].module_path(site) for known in UNAMBIGUOUS_FAMILIES):
             return site

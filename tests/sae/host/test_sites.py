@@ -101,6 +101,6 @@ def test_with_parallel_attention_the_mlp_does_not_read_attention():
 def test_an_unknown_family_is_named_with_those_known():
     with pytest.raises(
         ValueError,
-        match="model family 'gpt2' is not supported, only: llama, qwen2, qwen3, gemma2, gemma3_text, gemma3, gpt_neox$",
+        match=r"model family 'gpt2' is not supported, only: llama, qwen2, qwen3, gemma2, gemma3_text, gemma3, gpt_neox$",
     ):
         family_of("gpt2")
