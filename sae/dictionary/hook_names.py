@@ -14,7 +14,7 @@ TRANSFORMER_LENS = {
     "resid_post": "blocks.{layer}.hook_resid_post",
 }
 
-# By the name of Llama's norm before the MLP Gemma has one after attention: these alone say what a Hugging Face name means.
+# Gemma uses names of Llama's for other places: these alone say what a Hugging Face name means.
 UNAMBIGUOUS_FAMILIES = ("llama", "gpt_neox")
 
 

@@ -17,7 +17,7 @@ __all__ = ["Transcoder", "dictionary_of", "load_dictionary"]
 
 
 class Transcoder(SAE):
-    r"""A dictionary whose encoder reads `input_site` and whose decoder writes `site`, usually an MLP's input and output.
+    r"""A dictionary whose encoder reads `input_site` and whose decoder writes `site`: an MLP's input and output.
 
         f = encode(x_in)
         x_out = f @ W_dec + b_dec + x_in @ W_skip + error

@@ -53,7 +53,7 @@ class CutGraph:
     """The model cut open at some sites, in float32, with its autograd graph.
 
     Attributes:
-        inputs: What arrives at each site, cut or only read; depends, through autograd, on the leaves of its parents only.
+        inputs: What arrives at each site, cut or only read; depends, through autograd, on its parents' leaves only.
         leaves: What goes on from each cut site: equal values, no history.
     """
 
