@@ -16,6 +16,7 @@ from transformers import (
 from transformers.utils import logging
 
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.transcoder import Transcoder
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
@@ -119,4 +120,21 @@ def random_sae(d_model: int = 32, d_sae: int = 64, site: Site | None = None, see
         b_dec=0.1 * torch.randn(d_model, generator=generator),
         threshold=torch.full((d_sae,), 0.4),
         site=site,
+    )
+
+
+def random_transcoder(layer: int, *, d_model: int = 32, d_sae: int = 64, seed: int = 0, skip: bool = False) -> Transcoder:
+    """A random transcoder from a layer's MLP input to its output."""
+    like = random_sae(d_model, d_sae, seed=seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    decoder_rows = torch.randn(d_sae, d_model, generator=generator)
+    return Transcoder(
+        input_site=Site("mlp_in", layer),
+        site=Site("mlp_out", layer),
+        w_skip=0.2 * torch.randn(d_model, d_model, generator=generator) if skip else None,
+        encoder_rows=like.encoder_rows,
+        b_enc=like.b_enc,
+        decoder_rows=torch.nn.functional.normalize(decoder_rows, dim=-1),
+        b_dec=like.b_dec,
+        threshold=like.threshold,
     )

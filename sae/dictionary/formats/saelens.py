@@ -240,10 +240,12 @@ def write_saelens(path: Path, stored: StoredSAE, *, weight_dtype: torch.dtype = 
         weight_dtype: Precision of `W_enc` and `W_dec` on disk, bfloat16 or float32.
 
     Raises:
-        ValueError: Another precision was asked for, or the directory cannot be written.
+        ValueError: Another precision was asked for, the transcoder is TopK, or the directory cannot be written.
     """
     if weight_dtype not in (torch.bfloat16, torch.float32):
         raise ValueError(f"weight_dtype is {weight_dtype}, expected torch.bfloat16 or torch.float32")
+    if stored.top_k and stored.input_site:
+        raise ValueError("a TopK transcoder has no place in SAELens, expected thresholds; calibrate it first")
     tensors = {
         # theirs maps from output to input
         name: (tensor.T if name == "W_skip" else tensor)
