@@ -91,6 +91,7 @@ def discover(
         bench = workbench or open_workbench(
             model, saes=saes, sites=sites, basis=settings.basis, device=device, dtype=dtype
         )
+    _check_edges(bench, settings)
     with watch.stage("runs"):
         question, search = with_found_contrast(question, bench)
         ensemble, facts = question.runs(bench, baseline=settings.baseline, seed=settings.seed)
@@ -104,6 +105,12 @@ def discover(
         threshold = _edge_threshold(ensemble, settings, selection)
         edges = [] if settings.nodes_only else ensemble_edges(ensemble, effects, tables, threshold=threshold)
     return assemble(bench, question, settings, ensemble, effects, selection, tables, edges, {**facts, **search}, watch)
+
+
+def _check_edges(bench: Workbench, settings: DiscoverySettings) -> None:
+    transcoded = [site for site, dictionary in bench.dictionaries.items() if dictionary.input_site is not None]
+    if transcoded and not settings.nodes_only:
+        raise ValueError(f"edges into the transcoder at {transcoded[0]} cannot be scored; add --nodes-only")
 
 
 def _selected(ensemble: Ensemble, ranking: Ranking, settings: DiscoverySettings) -> Selection:
