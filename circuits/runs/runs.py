@@ -87,6 +87,11 @@ class Runs:
         tail = self.batch.ids.shape[1] - self.n_positions
         return torch.nn.functional.pad(x, (0, 0, 0, tail)) if tail else x
 
+    def clean_error(self, site: Site) -> Float[Tensor, "seq d_model"]:
+        """What the prompt's features leave unexplained of its activation."""
+        dictionary, clean = self.dictionaries[site], self.clean[site][0, : self.n_positions]
+        return clean - dictionary.decode(dictionary.encode(clean))
+
     def baseline_error(self, site: Site, reference: int) -> Float[Tensor, "seq d_model"]:
         """What the baseline's features leave unexplained of its activation."""
         base = self.baseline.features[site]
