@@ -15,7 +15,7 @@ from circuits.runs.node_set import NodeSet
 from sae.host.sites import Site
 from sae.progress import progress
 
-__all__ = ["EnsembleEffects", "PlaceEffects", "ensemble_edges", "score_ensemble"]
+__all__ = ["EnsembleEffects", "PlaceEffects", "ensemble_edges", "gathered_effects", "score_ensemble"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,13 @@ def score_ensemble(ensemble: Ensemble, method: str = "integrated_gradients", **o
         effects = score_nodes(runs, method, **options)
         per_run.append(effects)
         residuals.append(site_residuals(runs, effects))
-    at_places = {site: _gathered(ensemble, [effects[site] for effects in per_run]) for site in ensemble.sites}
     mean_residuals = {site: sum(found[site] for found in residuals) / len(residuals) for site in ensemble.sites}
-    return EnsembleEffects(tuple(per_run), at_places, mean_residuals)
+    return EnsembleEffects(tuple(per_run), gathered_effects(ensemble, per_run), mean_residuals)
+
+
+def gathered_effects(ensemble: Ensemble, per_run: Sequence[NodeEffects]) -> dict[Site, PlaceEffects]:
+    """The effects of each prompt, gathered by place."""
+    return {site: _gathered(ensemble, [effects[site] for effects in per_run]) for site in ensemble.sites}
 
 
 def ensemble_edges(

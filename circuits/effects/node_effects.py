@@ -9,6 +9,7 @@ feature vectors (errors moving along) is a straight line between two activations
 3. on request, the sum over the site compared with the exact effect of replacing it: the residual of the rule.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -21,7 +22,15 @@ from circuits.runs.dictionaries import decoder_derivative, decoder_rows_of
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
 
-__all__ = ["METHODS", "NodeEffects", "RankedEffects", "SiteEffects", "score_nodes", "site_residuals"]
+__all__ = [
+    "METHODS",
+    "NodeEffects",
+    "RankedEffects",
+    "SiteEffects",
+    "effects_of_gradients",
+    "score_nodes",
+    "site_residuals",
+]
 
 METHODS = ("integrated_gradients", "attribution_patching", "exact")
 
@@ -86,6 +95,16 @@ def score_nodes(runs: Runs, method: str = "integrated_gradients", *, ig_steps: i
         if method == "exact":
             effects[site] = _measured(runs, site, effects[site])
     return effects
+
+
+def effects_of_gradients(runs: Runs, gradients: Mapping[Site, Float[Tensor, "seq d_model"]]) -> NodeEffects:
+    """Effects under known gradients, which do not depend on the dictionaries: those of others cost no pass of the model.
+
+    Args:
+        runs: Clean and baseline runs.
+        gradients: Of each site; `SiteEffects.gradient` gives the same effects again where there is one reference.
+    """
+    return {site: _contract(runs, site, gradient[None]) for site, gradient in gradients.items()}
 
 
 def site_residuals(runs: Runs, effects: NodeEffects) -> dict[Site, float]:
