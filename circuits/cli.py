@@ -5,6 +5,7 @@ import click
 from circuits.commands.discover import EXAMPLE, discover
 from circuits.commands.export import export
 from circuits.commands.show import show
+from circuits.commands.view import view
 from sae.command_line import Program
 
 __all__ = ["main"]
@@ -16,5 +17,5 @@ def main() -> None:
     """Find, test and look at the features that mediate a behaviour of a language model."""
 
 
-for command in (discover, show, export):
+for command in (discover, show, view, export):
     main.add_command(command)
