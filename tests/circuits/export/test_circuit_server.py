@@ -78,8 +78,11 @@ def test_other_methods_are_refused(server, method):
     assert response.headers["Allow"] == "GET, HEAD"
 
 
-@pytest.mark.parametrize("host", ["example.org", "example.org:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.example.org:{port}",
-                                  "127.0.0.1:{port}.example.org", "", "0.0.0.0:{port}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "host",
+    ["example.org", "example.org:{port}", "127.0.0.1", "127.0.0.1:1", "localhost.example.org:{port}",
+     "127.0.0.1:{port}.example.org", "", "0.0.0.0:{port}"],
+)  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_other_hosts_are_refused(server, host, method):
     response, content = ask(server, method, "/", {"Host": host.format(port=server.server_port)})
