@@ -37,6 +37,7 @@ CONVENTIONS = {
     "vocabulary ids; links of weight w end at the target and are in units of m",
     "rest": "link to the target's logit: the node's contribution less that of its edges to other nodes",
 }
+NAMES_OF_FILES = ("reference", "pairs")
 ANSWERS = (("target", 0), ("foil", 1))
 
 
@@ -95,7 +96,7 @@ def _metadata(circuit: Circuit, rows: Mapping[Site, int], *, slug: str, scan: st
             "description": f"{title}: {metric_line(circuit)}; {faithfulness_line(circuit)}",
             "generator": {"name": "domain-circuits", "version": versions()["domain-circuits"]},
         },
-        "generation_settings": dict(document.get("config") or {}),
+        "generation_settings": {k: v for k, v in (document.get("config") or {}).items() if k not in NAMES_OF_FILES},
         **{key: document[key] for key in kept if key in document},
         "model": (document.get("model") or {}).get("name"),
         "saes": saes,
