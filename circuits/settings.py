@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from circuits.effects.node_effects import METHODS
+from circuits.effects.path_gradients import IG_RULES
 from circuits.runs.baselines import BASELINES
 from circuits.runs.dictionaries import BASES
 
@@ -21,6 +22,10 @@ class DiscoverySettings:
     """Rule for node effects."""
     ig_steps: int = 5
     """Points of the path; with several references each gets one point instead."""
+    ig_rule: str = "midpoint"
+    """Where in each step of the path its gradient is taken: `midpoint`, or `left` as in published code."""
+    ig_tolerance: float | None = None
+    """Double the points of a site until its effects miss the exact total by at most this share of it."""
     baseline: str | None = None
     """What nodes are set to; by default `contrast` where there is one, else `resample`."""
     basis: str = "features"
@@ -40,6 +45,7 @@ class DiscoverySettings:
 
     def __post_init__(self) -> None:
         _check_choice("method", self.method, METHODS)
+        _check_choice("ig_rule", self.ig_rule, tuple(IG_RULES))
         _check_choice("basis", self.basis, BASES)
         if self.baseline is not None:
             _check_choice("baseline", self.baseline, BASELINES)
@@ -49,6 +55,8 @@ class DiscoverySettings:
         _check_range("faithfulness", self.faithfulness, 0.0, 1.0)
         _check_range("node_threshold", self.node_threshold, 0.0, math.inf)
         _check_range("edge_threshold", self.edge_threshold, 0.0, math.inf)
+        if self.ig_tolerance is not None and not 0 < self.ig_tolerance <= 1:
+            raise ValueError(f"ig_tolerance is {self.ig_tolerance}, expected a share above 0 and at most 1")
         for name in ("ig_steps", "top_k"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from sae.host.language_model import LanguageModel
+from sae.host.linearisation import linearised
 from sae.host.live_sites import LiveSites
 from sae.host.passes import NO_EDITS, CutGraph, Edit, ForwardPass, Metric, SiteGradients
 from sae.host.sampling import generation_config, seeded
@@ -95,6 +96,7 @@ class HostModel(LanguageModel):
         edits: Mapping[Site, Edit] = NO_EDITS,
         *,
         logits_to_keep: int = 0,
+        linearisation: str = "plain",
     ) -> SiteGradients:
         """Gradients of a metric at some sites: one forward and one backward pass, in float32.
 
@@ -102,9 +104,15 @@ class HostModel(LanguageModel):
             batch: What to run.
             sites: Where to take gradients.
             metric: One value a row, from the logits of the kept positions.
-            edits: As in `forward`; gradients pass through them.
+            edits: As in `forward`; gradients pass through them. Not together with a linearisation.
             logits_to_keep: As in `forward`.
+            linearisation: `plain`, or whose gradients to take: `frozen` or `relp`, see `linearisation.py`.
+
+        Raises:
+            ValueError: The linearisation is unknown or not known for the family, or there are edits besides.
         """
+        if edits and linearisation != "plain":
+            raise ValueError(f"edits and linearisation {linearisation!r} were both given, expected one; drop the other")
         wanted = set(sites)
         ordered = self._live.in_order({*wanted, *edits})
         activations: dict[Site, Tensor] = {}
@@ -120,7 +128,8 @@ class HostModel(LanguageModel):
                     activations[site] = activation
             results["metric"] = metric(self._traced.output.logits)
 
-        self._run(edit_and_read, batch, in_float32=True, logits_to_keep=logits_to_keep)
+        with self._lock, linearised(self._model, linearisation):
+            self._run(edit_and_read, batch, in_float32=True, logits_to_keep=logits_to_keep)
         values = results["metric"]
         gradients = _gradients(values, list(activations.values()))
         detached = {site: activation.detach() for site, activation in activations.items()}
