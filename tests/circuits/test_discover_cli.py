@@ -177,7 +177,10 @@ BAD = [
     (["--prompt", PROMPT, "--method", "relp"], "--method relp is not available in this version"),
     (["--prompt", PROMPT, "--method", "mask"], "--method mask is not available in this version"),
     (["--prompt", PROMPT, "--contrast", "auto"], "--contrast auto is not available in this version"),
-    (["--prompt", PROMPT, "--pairs", "x.jsonl"], "--pairs is not available in this version"),
+    (["--prompt", PROMPT, "--pairs", "x.jsonl"], "give either --prompt or --pairs"),
+    ([], "give either --prompt or --pairs"),
+    (["--pairs", "missing.jsonl"], "missing.jsonl"),
+    (["--pairs", "x.jsonl", "--contrast", "w1"], "contrast: the pairs file says these for each pair"),
     (["--prompt", PROMPT, "--cumulative", "0.8"], "--cumulative is not available in this version"),
     (["--prompt", PROMPT, "--dry-run"], "--dry-run is not available in this version"),
 ]
