@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from circuits.assembly import assemble, node_tables
-from circuits.effects.ensemble_effects import ensemble_edges, score_ensemble
+from circuits.effects.edge_effects import NodeTable, ScoredEdge
+from circuits.effects.ensemble_effects import EnsembleEffects, ensemble_edges, score_ensemble
 from circuits.evaluation.selection import Ranking, Selection, select_nodes
 from circuits.graph.circuit import Circuit
 from circuits.question import Question
@@ -98,8 +99,7 @@ def discover(
         selection = _selected(ensemble, ranking, settings)
         tables = node_tables(ensemble, effects, ranking, selection.n_nodes)
     with watch.stage("edges"):
-        threshold = _edge_threshold(ensemble, settings, selection)
-        edges = [] if settings.nodes_only else ensemble_edges(ensemble, effects, tables, threshold=threshold)
+        edges = [] if settings.nodes_only else _edges(ensemble, effects, tables, settings, selection)
     return assemble(bench, question, settings, ensemble, effects, selection, tables, edges, facts, watch)
 
 
@@ -118,7 +118,14 @@ def _selected(ensemble: Ensemble, ranking: Ranking, settings: DiscoverySettings)
     )
 
 
-def _edge_threshold(ensemble: Ensemble, settings: DiscoverySettings, selection: Selection) -> float:
-    if settings.edge_threshold is not None:
-        return settings.edge_threshold
-    return EDGE_SHARE * abs(ensemble.clean_metric - selection.baseline_metric)
+def _edges(
+    ensemble: Ensemble,
+    effects: EnsembleEffects,
+    tables: Mapping[Site, NodeTable],
+    settings: DiscoverySettings,
+    selection: Selection,
+) -> list[ScoredEdge]:
+    threshold = settings.edge_threshold
+    if threshold is None:
+        threshold = EDGE_SHARE * abs(ensemble.clean_metric - selection.baseline_metric)
+    return ensemble_edges(ensemble, effects, tables, threshold=threshold, exact=settings.exact_edges)
