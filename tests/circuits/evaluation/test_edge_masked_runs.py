@@ -55,7 +55,8 @@ def slow_metric(runs, edge_set: EdgeSet, reference: int) -> float:
         edits = {s: lambda _, x=x: x[None] for s, x in held.items()}
         x = runs.host.forward(batch, edits, capture=[site]).activations[site][0]
         now[key] = runs.dictionaries[site].encode(x[key[1]])[key[2]]
-    edits = {site: lambda _, x=stream(site, keys): x[None] for site in runs.sites}
+    held = {site: stream(site, keys) for site in runs.sites}
+    edits = {site: lambda _, x=x: x[None] for site, x in held.items()}
     logits = runs.host.forward(batch, edits, logits_to_keep=1).logits
     return runs.behaviour.metric(logits)[0].item()
 
@@ -109,7 +110,7 @@ def test_residual_sites_form_a_chain():
     """Without the edges into its middle site a chain carries nothing on, whatever the other edges are."""
     runs = contrast_runs(saes_at("resid_post"))
     nodes = every_feature(runs)
-    first, middle, last = runs.sites
+    middle, last = runs.sites[1:]
     late = {site: nodes.nodes[site] for site in (middle, last)}
     cut = edge_masked_metrics(runs, [EdgeSet(NodeSet(late), ALL_EDGES)])
     torch.testing.assert_close(cut, masked_metrics(runs, [NodeSet({})]), atol=1e-4, rtol=1e-4)
