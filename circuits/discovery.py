@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from circuits.assembly import assemble, node_tables
-from circuits.effects.ensemble_effects import ensemble_edges, score_ensemble
+from circuits.effects.edge_effects import NodeTable, ScoredEdge
+from circuits.effects.ensemble_effects import EnsembleEffects, ensemble_edges, score_ensemble
 from circuits.evaluation.selection import Ranking, Selection, select_nodes
 from circuits.found_contrast import with_found_contrast
 from circuits.graph.circuit import Circuit
@@ -91,7 +92,6 @@ def discover(
         bench = workbench or open_workbench(
             model, saes=saes, sites=sites, basis=settings.basis, device=device, dtype=dtype
         )
-    _check_edges(bench, settings)
     with watch.stage("runs"):
         question, search = with_found_contrast(question, bench)
         ensemble, facts = question.runs(bench, baseline=settings.baseline, seed=settings.seed)
@@ -102,15 +102,8 @@ def discover(
         selection = _selected(ensemble, ranking, settings)
         tables = node_tables(ensemble, effects, ranking, selection.n_nodes)
     with watch.stage("edges"):
-        threshold = _edge_threshold(ensemble, settings, selection)
-        edges = [] if settings.nodes_only else ensemble_edges(ensemble, effects, tables, threshold=threshold)
+        edges = [] if settings.nodes_only else _edges(ensemble, effects, tables, settings, selection)
     return assemble(bench, question, settings, ensemble, effects, selection, tables, edges, {**facts, **search}, watch)
-
-
-def _check_edges(bench: Workbench, settings: DiscoverySettings) -> None:
-    transcoded = [site for site, dictionary in bench.dictionaries.items() if dictionary.input_site is not None]
-    if transcoded and not settings.nodes_only:
-        raise ValueError(f"edges into the transcoder at {transcoded[0]} cannot be scored; add --nodes-only")
 
 
 def _selected(ensemble: Ensemble, ranking: Ranking, settings: DiscoverySettings) -> Selection:
@@ -129,7 +122,14 @@ def _selected(ensemble: Ensemble, ranking: Ranking, settings: DiscoverySettings)
     )
 
 
-def _edge_threshold(ensemble: Ensemble, settings: DiscoverySettings, selection: Selection) -> float:
-    if settings.edge_threshold is not None:
-        return settings.edge_threshold
-    return EDGE_SHARE * abs(ensemble.clean_metric - selection.baseline_metric)
+def _edges(
+    ensemble: Ensemble,
+    effects: EnsembleEffects,
+    tables: Mapping[Site, NodeTable],
+    settings: DiscoverySettings,
+    selection: Selection,
+) -> list[ScoredEdge]:
+    threshold = settings.edge_threshold
+    if threshold is None:
+        threshold = EDGE_SHARE * abs(ensemble.clean_metric - selection.baseline_metric)
+    return ensemble_edges(ensemble, effects, tables, threshold=threshold, exact=settings.exact_edges)

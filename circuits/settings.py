@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from circuits.effects.node_effects import METHODS
+from circuits.effects.path_gradients import IG_RULES
 from circuits.runs.baselines import BASELINES
 from circuits.runs.dictionaries import BASES
 
@@ -22,6 +23,10 @@ class DiscoverySettings:
     """Rule for node effects."""
     ig_steps: int = 5
     """Points of the path; with several references each gets one point instead."""
+    ig_rule: str = "midpoint"
+    """Where in each step of the path its gradient is taken: `midpoint`, or `left` as in published code."""
+    ig_tolerance: float | None = None
+    """Double the points of a site until its effects miss the exact total by at most this share of it."""
     baseline: str | None = None
     """What nodes are set to; by default `contrast` where there is one, else `resample`."""
     basis: str = "features"
@@ -38,11 +43,14 @@ class DiscoverySettings:
     """Keep edges with |effect| above this; 1 % of the metric's gap by default."""
     nodes_only: bool = False
     """Skip the edges."""
+    exact_edges: bool = True
+    """Measure every edge besides, by a run of its block with the source at its baseline."""
     seed: int = 0
     """Seed of the choice of references, of the random null and of the bootstrap."""
 
     def __post_init__(self) -> None:
         _check_choice("method", self.method, METHODS)
+        _check_choice("ig_rule", self.ig_rule, tuple(IG_RULES))
         _check_choice("basis", self.basis, BASES)
         if self.baseline is not None:
             _check_choice("baseline", self.baseline, BASELINES)
@@ -53,6 +61,8 @@ class DiscoverySettings:
         _check_range("cumulative", self.cumulative, 0.0, 1.0)
         _check_range("node_threshold", self.node_threshold, 0.0, math.inf)
         _check_range("edge_threshold", self.edge_threshold, 0.0, math.inf)
+        if self.ig_tolerance is not None and not 0 < self.ig_tolerance <= 1:
+            raise ValueError(f"ig_tolerance is {self.ig_tolerance}, expected a share above 0 and at most 1")
         for name in ("ig_steps", "top_k"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):

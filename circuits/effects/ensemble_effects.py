@@ -95,7 +95,13 @@ def _joined(
     source: tuple[Site, int, int], target: tuple[Site, int, int], parts: Sequence[ScoredEdge], n_prompts: int
 ) -> ScoredEdge:
     """The edge between two places, from those between their positions in all prompts."""
-    return ScoredEdge(source, target, sum(part.effect for part in parts) / n_prompts)
+
+    def mean(name: str) -> float | None:
+        values = [getattr(part, name) for part in parts]
+        return None if None in values else sum(values) / n_prompts
+
+    effect = sum(part.effect for part in parts) / n_prompts
+    return ScoredEdge(source, target, effect, mean("exact_effect"), mean("value_effect"), mean("query_key_effect"))
 
 
 def _tables_of(ensemble: Ensemble, index: int, nodes: Mapping[Site, NodeTable]) -> dict[Site, NodeTable]:

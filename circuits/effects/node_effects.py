@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuits.effects.path_gradients import Path, of_prompt, path_gradient
+from circuits.effects.site_replacement import effect_of_replacing
 from circuits.runs.dictionaries import decoder_derivative, decoder_rows_of
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
@@ -32,7 +34,10 @@ __all__ = [
     "site_residuals",
 ]
 
-METHODS = ("integrated_gradients", "attribution_patching", "exact")
+LINEARISED = {"attribution_patching": "plain", "exact": "plain", "frozen": "frozen", "relp": "relp"}
+"""Rules with one backward pass at the clean run, and the linearisation of the model that it goes through."""
+
+METHODS = ("integrated_gradients", "attribution_patching", "frozen", "relp", "exact")
 
 
 @runtime_checkable
@@ -67,31 +72,47 @@ class SiteEffects:
     """The same of the error at each position."""
     gradient: Float[Tensor, "seq d_model"]
     """Derivative of m by the site, averaged over the path and the references."""
+    n_points: int = 1
+    """How many gradients that is the mean of."""
 
 
 NodeEffects = dict[Site, SiteEffects]
 
 
-def score_nodes(runs: Runs, method: str = "integrated_gradients", *, ig_steps: int = 5) -> NodeEffects:
+def score_nodes(
+    runs: Runs,
+    method: str = "integrated_gradients",
+    *,
+    ig_steps: int = 5,
+    ig_rule: str = "midpoint",
+    ig_tolerance: float | None = None,
+) -> NodeEffects:
     """Effects of all feature and error nodes.
 
     Args:
         runs: Clean and baseline runs.
-        method: `integrated_gradients` (midpoint rule along the path from clean to baseline), `attribution_patching`
-            (gradient at the clean run), or `exact` (each node patched by itself; slow).
+        method: `integrated_gradients` (along the path from clean to baseline), `attribution_patching` (gradient at the
+            clean run), `frozen` or `relp` (the same of a linearised model, see `sae/host/linearisation.py`), or
+            `exact` (each node patched by itself; slow).
         ig_steps: Points of the path. With several references each gets one point, stratified along the path.
+        ig_rule: `midpoint`, or `left` as in published code.
+        ig_tolerance: Double the points of a site until its effects miss the exact effect of replacing it by at most
+            this share of it.
 
     Source: attribution patching and integrated gradients for feature circuits, Marks et al. 2024 (arXiv 2403.19647),
-    section 3.1, equations 2 and 3. Differs from it: midpoint instead of left sum, which at half the points has a
-    several times smaller error.
+    section 3.1, equations 2 and 3; RelP, arXiv 2508.21258.
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} is unknown, expected one of {', '.join(METHODS)}")
-    gradients = _clean_gradients(runs) if method != "integrated_gradients" else {}
+    path = Path(ig_steps, ig_rule, ig_tolerance)
+    gradients = _clean_gradients(runs, LINEARISED[method]) if method in LINEARISED else {}
     effects = {}
     for site in runs.sites:
-        gradient = gradients[site] if gradients else _path_gradient(runs, site, ig_steps)
-        effects[site] = _contract(runs, site, gradient)
+        if gradients:
+            effects[site] = _contract(runs, site, gradients[site])
+        else:
+            found = path_gradient(runs, site, path)
+            effects[site] = replace(_contract(runs, site, found.gradient), n_points=found.n_points)
         if method == "exact":
             effects[site] = _measured(runs, site, effects[site])
     return effects
@@ -112,53 +133,17 @@ def site_residuals(runs: Runs, effects: NodeEffects) -> dict[Site, float]:
     residuals = {}
     for site, scored in effects.items():
         total = scored.indirect_effect.sum() + scored.error_effect.sum()
-        residuals[site] = abs(total.item() - _total_effect(runs, site))
+        residuals[site] = abs(total.item() - effect_of_replacing(runs, site))
     return residuals
 
 
-def _clean_gradients(runs: Runs) -> dict[Site, Float[Tensor, "1 seq d_model"]]:
+def _clean_gradients(runs: Runs, linearisation: str) -> dict[Site, Float[Tensor, "1 seq d_model"]]:
     """dm/dx of every site in one forward and one backward pass."""
     behaviour = runs.behaviour
-    found = runs.host.gradients(runs.batch, runs.sites, behaviour.metric, logits_to_keep=behaviour.kept_logits)
-    return {site: _of_prompt(runs, gradient, 1) for site, gradient in found.gradients.items()}
-
-
-def _path_gradient(runs: Runs, site: Site, ig_steps: int) -> Float[Tensor, "references seq d_model"]:
-    """Gradient along the straight path from clean to baseline at one site.
-
-    With one baseline: the mean over `ig_steps` midpoints. With several: one point each, spread over the path.
-    """
-    n_references = runs.baseline.n_references
-    n_points = ig_steps if n_references == 1 else n_references
-    alphas = (torch.arange(n_points, device=runs.batch.ids.device) + 0.5) / n_points
-    gradients = [
-        _gradient_at_points(runs, site, alphas[rows], rows if n_references > 1 else torch.zeros_like(rows))
-        for rows in torch.arange(n_points, device=alphas.device).split(runs.rows_per_pass())
-    ]
-    gradient = torch.cat(gradients)
-    return gradient.mean(dim=0, keepdim=True) if n_references == 1 else gradient
-
-
-def _gradient_at_points(
-    runs: Runs, site: Site, alphas: Float[Tensor, " points"], references: Int[Tensor, " points"]
-) -> Float[Tensor, "points seq d_model"]:
-    n_points = len(alphas)
-    batch = runs.batch.repeat(n_points)
-    clean = runs.clean[site].repeat(n_points, 1, 1)
-    per_point = runs.behaviour.rows_per_prompt
-    target = runs.baseline_rows(site)[references].repeat_interleave(per_point, dim=0)
-    moved = torch.lerp(clean, target, alphas.repeat_interleave(per_point)[:, None, None].to(clean))
-    activation = torch.where(batch.node_mask[..., None], moved, clean)
-    behaviour = runs.behaviour
-    _, gradient = runs.host.gradient_at(batch, site, activation, behaviour.metric, logits_to_keep=behaviour.kept_logits)
-    return _of_prompt(runs, gradient, n_points)
-
-
-def _of_prompt(
-    runs: Runs, gradient: Float[Tensor, "rows full d_model"], n_points: int
-) -> Float[Tensor, "points seq d_model"]:
-    """Sum over the rows of one prompt, which share its activations, without the appended answer tokens."""
-    return gradient.view(n_points, -1, *gradient.shape[1:]).sum(dim=1)[:, : runs.n_positions]
+    found = runs.host.gradients(
+        runs.batch, runs.sites, behaviour.metric, logits_to_keep=behaviour.kept_logits, linearisation=linearisation
+    )
+    return {site: of_prompt(runs, gradient, 1) for site, gradient in found.gradients.items()}
 
 
 def _contract(runs: Runs, site: Site, gradient: Float[Tensor, "references seq d_model"]) -> SiteEffects:
@@ -205,30 +190,6 @@ def _differs(
     equal = torch.isclose(value, activation[slot], rtol=1e-5, atol=1e-6).to(activation.dtype)
     n_equal = torch.zeros_like(activation).index_add(0, slot, equal)
     return n_equal < n_references
-
-
-def _total_effect(runs: Runs, site: Site) -> float:
-    """Exact effect of replacing the whole site, averaged over the references."""
-    total = 0.0
-    for rows in torch.arange(runs.baseline.n_references).split(runs.rows_per_pass()):
-        batch = runs.batch.repeat(len(rows))
-        target = runs.baseline_rows(site)[rows].repeat_interleave(runs.behaviour.rows_per_prompt, dim=0)
-        is_node = batch.node_mask[..., None]
-        run = runs.host.forward(
-            batch,
-            {site: partial(_put, target, is_node)},
-            logits_to_keep=runs.behaviour.kept_logits,
-        )
-        total += (runs.behaviour.metric(run.logits) - runs.clean_metric).sum().item()
-    return total / runs.baseline.n_references
-
-
-def _put(
-    target: Float[Tensor, "rows full d_model"],
-    is_node: Bool[Tensor, "rows full 1"],
-    x: Float[Tensor, "rows full d_model"],
-) -> Float[Tensor, "rows full d_model"]:
-    return torch.where(is_node, target, x)
 
 
 def _measured(runs: Runs, site: Site, scored: SiteEffects) -> SiteEffects:

@@ -18,21 +18,18 @@ from nnsight.intervention.interleaver import OutOfOrderError
 from torch import Tensor
 from torch.func import functional_call
 
-from sae.host.language_model import LanguageModel
+from sae.host.cut_passes import CutPasses
+from sae.host.linearisation import linearised
 from sae.host.live_sites import LiveSites
-from sae.host.passes import NO_EDITS, CutGraph, Edit, ForwardPass, Metric, SiteGradients
+from sae.host.passes import NO_EDITS, CutGraph, Edit, ForwardPass, Halt, Metric, SiteGradients
 from sae.host.sampling import generation_config, seeded
-from sae.host.sites import Site, parent_sites
+from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
 
 __all__ = ["CutGraph", "Edit", "ForwardPass", "HostModel", "Metric", "SiteGradients"]
 
 
-class _Halt(Exception):  # noqa: N818 - control flow: what is wanted has been read
-    """Ends a forward pass early."""
-
-
-class HostModel(LanguageModel):
+class HostModel(CutPasses):
     """A language model with named sites. Any thread may use it; its passes run one at a time."""
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, path: Path | None = None) -> None:
@@ -50,7 +47,7 @@ class HostModel(LanguageModel):
         def read_sites() -> None:
             for site in ordered:
                 activations[site] = self._live.read(site)
-            raise _Halt
+            raise Halt
 
         self._run(read_sites, batch, self.family.decoder)
         return activations
@@ -95,6 +92,7 @@ class HostModel(LanguageModel):
         edits: Mapping[Site, Edit] = NO_EDITS,
         *,
         logits_to_keep: int = 0,
+        linearisation: str = "plain",
     ) -> SiteGradients:
         """Gradients of a metric at some sites: one forward and one backward pass, in float32.
 
@@ -102,9 +100,15 @@ class HostModel(LanguageModel):
             batch: What to run.
             sites: Where to take gradients.
             metric: One value a row, from the logits of the kept positions.
-            edits: As in `forward`; gradients pass through them.
+            edits: As in `forward`; gradients pass through them. Not together with a linearisation.
             logits_to_keep: As in `forward`.
+            linearisation: `plain`, or whose gradients to take: `frozen` or `relp`, see `linearisation.py`.
+
+        Raises:
+            ValueError: The linearisation is unknown or not known for the family, or there are edits besides.
         """
+        if edits and linearisation != "plain":
+            raise ValueError(f"edits and linearisation {linearisation!r} were both given, expected one; drop the other")
         wanted = set(sites)
         ordered = self._live.in_order({*wanted, *edits})
         activations: dict[Site, Tensor] = {}
@@ -120,7 +124,8 @@ class HostModel(LanguageModel):
                     activations[site] = activation
             results["metric"] = metric(self._traced.output.logits)
 
-        self._run(edit_and_read, batch, in_float32=True, logits_to_keep=logits_to_keep)
+        with self._lock, linearised(self._model, linearisation):
+            self._run(edit_and_read, batch, in_float32=True, logits_to_keep=logits_to_keep)
         values = results["metric"]
         gradients = _gradients(values, list(activations.values()))
         detached = {site: activation.detach() for site, activation in activations.items()}
@@ -162,38 +167,6 @@ class HostModel(LanguageModel):
 
         self._run(hold_and_read, batch, in_float32=True, logits_to_keep=logits_to_keep)
         return results["metric"].detach(), _gradients(results["metric"], [held])[0]
-
-    @torch.enable_grad()
-    def cut_graph(self, batch: TokenBatch, sites: Iterable[Site], *, input_sites: Collection[Site] = ()) -> CutGraph:
-        """Run the model with each of some sites replaced by a leaf of equal value, in float32.
-
-        Vector-Jacobian products from `inputs[site]` to the leaves of `parents(site, sites)` are the direct
-        effects: those that pass through none of the other sites.
-
-        Args:
-            batch: What to run.
-            sites: Where to cut.
-            input_sites: More sites to return as `inputs`, uncut, such as those that transcoders read.
-        """
-        cut_sites = set(sites)
-        ordered = self._live.in_order({*cut_sites, *input_sites})
-        inputs: dict[Site, Tensor] = {}
-        leaves: dict[Site, Tensor] = {}
-
-        def cut() -> None:
-            for site in ordered:
-                inputs[site] = self._live.read(site)
-                if site not in cut_sites:
-                    continue
-                leaves[site] = self._live.write(site, inputs[site].detach().requires_grad_(True))
-            raise _Halt
-
-        self._run(cut, batch, self.family.decoder, in_float32=True)
-        return CutGraph(inputs, leaves)
-
-    def parents(self, site: Site, sites: Collection[Site]) -> list[Site]:
-        """The sites among `sites` with a path to `site` that no other of them cuts, in forward order."""
-        return parent_sites(site, sites, self.family)
 
     @torch.no_grad()
     def generate(
@@ -279,7 +252,7 @@ class HostModel(LanguageModel):
             "use_cache": False,
             **options,
         }
-        with self._lock, suppress(_Halt), envoy.trace(fn=call, **inputs):
+        with self._lock, suppress(Halt), envoy.trace(fn=call, **inputs):
             body()
 
 
