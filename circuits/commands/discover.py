@@ -107,11 +107,7 @@ def _contrast_text(ctx: click.Context, param: click.Parameter, value: str | None
     help="Keep edges with an effect above this many logits [default: 1 % of the metric's gap].",
 )
 @click.option("--nodes-only", is_flag=True, help="Skip the edges.")
-@click.option(
-    "--exact-edges/--linear-edges",
-    default=True,
-    help="Whether to measure each edge's effect besides its linear estimate, by a run of the layers between.",
-)
+@click.option("--exact-edges", is_flag=True, help="Measure every edge besides, by a run of the layers between.")
 @click.option("--cumulative", hidden=True, callback=_refuse_later("--cumulative"), expose_value=False)
 @click.option("--dry-run", hidden=True, is_flag=True, callback=_refuse_later("--dry-run"), expose_value=False)
 @model_options
