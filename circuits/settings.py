@@ -43,7 +43,7 @@ class DiscoverySettings:
     """Keep edges with |effect| above this; 1 % of the metric's gap by default."""
     nodes_only: bool = False
     """Skip the edges."""
-    exact_edges: bool = True
+    exact_edges: bool = False
     """Measure every edge besides, by a run of its block with the source at its baseline."""
     seed: int = 0
     """Seed of the choice of references, of the random null and of the bootstrap."""

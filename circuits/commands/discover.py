@@ -110,11 +110,7 @@ def _known_method(ctx: click.Context, param: click.Parameter, value: str) -> str
     help="Keep edges with an effect above this many logits [default: 1 % of the metric's gap].",
 )
 @click.option("--nodes-only", is_flag=True, help="Skip the edges.")
-@click.option(
-    "--exact-edges/--linear-edges",
-    default=True,
-    help="Whether to measure each edge's effect besides its linear estimate, by a run of the layers between.",
-)
+@click.option("--exact-edges", is_flag=True, help="Measure every edge besides, by a run of the layers between.")
 @click.option("--dry-run", hidden=True, is_flag=True, callback=_refuse_later("--dry-run"), expose_value=False)
 @model_options
 @output_options

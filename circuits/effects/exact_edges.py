@@ -53,7 +53,7 @@ def exact_effects(
     for target in nodes:
         for source in runs.host.parents(target, runs.sites):
             children.setdefault(source, []).append(target)
-    found = {}
+    found: dict[tuple[Site, Site], Tensor] = {}
     for source, targets in children.items():
         if source in nodes:
             found |= {(source, target): effect for target, effect in _from_source(measurement, source, targets).items()}
@@ -113,7 +113,7 @@ def _target_changes(
     position = m.nodes[source].position[node]
     reach = torch.le if block.has_attention else torch.eq
     index, row = reach(position[None], table.position[:, None]).nonzero(as_tuple=True)
-    before, after = ({}, {})
+    before, after = {}, {}
     for site in {target, runs.input_sites[target]}:
         clean = m.clean[site][table.position[index]]
         before[site] = clean

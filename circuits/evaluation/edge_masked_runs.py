@@ -87,11 +87,11 @@ def _with_masks(runs: Runs, edge_set: EdgeSet) -> _Circuit:
         for site, (position, feature_id) in nodes.items()
         for i, (p, f) in enumerate(zip(position, feature_id, strict=True))
     }
-    for source, target in edge_set.edges or ():
-        _check_edge(source, target, index, masks)
-        masks[source[0], target[0]][index[target], index[source]] = True
-    position = {site: pair[0] for site, pair in nodes.items()}
-    return _Circuit(position, {site: pair[1] for site, pair in nodes.items()}, masks, {})
+    for upstream, downstream in edge_set.edges or ():
+        _check_edge(upstream, downstream, index, masks)
+        masks[upstream[0], downstream[0]][index[downstream], index[upstream]] = True
+    positions = {site: pair[0] for site, pair in nodes.items()}
+    return _Circuit(positions, {site: pair[1] for site, pair in nodes.items()}, masks, {})
 
 
 def _check_edge(

@@ -144,7 +144,7 @@ def _rules(model: Any, linearisation: str) -> dict[str, Rule]:
             "use plain gradients"
         )
     parts = NONLINEAR[family]
-    rules = dict.fromkeys(parts.pattern, held)
+    rules: dict[str, Rule] = dict.fromkeys(parts.pattern, held)
     if parts.fused is not None:
         rules[parts.fused] = held_pattern(model.config.hidden_size // model.config.num_attention_heads)
     beyond_layers = {}

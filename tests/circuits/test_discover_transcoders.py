@@ -43,7 +43,7 @@ def test_a_circuit_of_transcoders_can_be_reopened(model):
 
 def test_an_edge_into_a_transcoder_is_what_its_input_does_to_the_feature(model):
     """Each source alone at its baseline, all else clean: how far the target's reading of the MLP's input moves."""
-    opened = reopen(found(model))
+    opened = reopen(found(model, exact_edges=True))
     runs, circuit = opened.ensemble.first, opened.circuit
     effects = score_nodes(runs)
     nodes = {node.id: node for node in circuit.nodes}
