@@ -7,6 +7,7 @@ from typing import Any
 from circuits.assembly import assemble, node_tables
 from circuits.effects.edge_effects import NodeTable, ScoredEdge
 from circuits.effects.ensemble_effects import EnsembleEffects, ensemble_edges, score_ensemble
+from circuits.effects.stage_cache import StageCache
 from circuits.evaluation.selection import Ranking, Selection, select_nodes
 from circuits.found_contrast import with_found_contrast
 from circuits.graph.circuit import Circuit
@@ -41,6 +42,7 @@ def discover(
     device: str = "auto",
     dtype: str = "float32",
     workbench: Workbench | None = None,
+    stages: Path | None = None,
     **options: Any,
 ) -> Circuit:
     """Find the features that carry a model's answer to a prompt.
@@ -61,6 +63,7 @@ def discover(
         device: Where the model runs.
         dtype: Its precision.
         workbench: A model with its dictionaries, to serve several prompts; `model`, `saes` and `sites` are then unused.
+        stages: Folder where the effects of each prompt are kept, and taken from if they are there already.
         **options: The fields of `DiscoverySettings`.
 
     Returns:
@@ -87,6 +90,7 @@ def discover(
         reference=None if reference is None else Path(reference),
         chat=chat,
     )
+    cache = None if stages is None else StageCache(stages)
     watch = Stopwatch()
     with watch.stage("load"):
         bench = workbench or open_workbench(
@@ -96,7 +100,7 @@ def discover(
         question, search = with_found_contrast(question, bench)
         ensemble, facts = question.runs(bench, baseline=settings.baseline, seed=settings.seed)
     with watch.stage("nodes"):
-        effects = score_ensemble(ensemble, settings.method, ig_steps=settings.ig_steps)
+        effects = score_ensemble(ensemble, settings.method, ig_steps=settings.ig_steps, cache=cache)
     with watch.stage("selection"):
         ranking = Ranking.by_effect(effects.at_places)
         selection = _selected(ensemble, ranking, settings)

@@ -97,20 +97,32 @@ class Question:
         made = self._baseline(bench, behaviour, baseline, seed)
         return Runs.record(bench.host, behaviour, bench.dictionaries, made)
 
+    def sample(self, bench: Workbench, *, baseline: str | None, seed: int) -> tuple[Runs, int]:
+        """The runs of the first prompt, and how many prompts there are; pairs are not tried first."""
+        if self.pairs is None:
+            ensemble, _ = self.runs(bench, baseline=baseline, seed=seed)
+            return ensemble.first, 1
+        pairs = read_pairs(self.pairs)
+        check_lengths(bench.host, pairs)
+        return self._recorded(bench, self._behaviour(bench.host, pairs[0]), baseline, seed), len(pairs)
+
+    def _behaviour(self, host: HostModel, pair: Pair) -> Behaviour:
+        return describe_behaviour(
+            host,
+            pair.clean_prefix,
+            contrast=pair.patch_prefix,
+            target=pair.clean_answer,
+            foil=pair.patch_answer,
+            chat=self.chat,
+        )
+
     def _answerable(
         self, host: HostModel, pairs: Sequence[Pair]
     ) -> tuple[list[tuple[Pair, Behaviour]], list[dict[str, Any]]]:
         """Pairs whose two answers the model prefers where they belong, with their behaviours; and the others."""
         kept, excluded = [], []
         for pair in progress(pairs, "reading pairs"):
-            behaviour = describe_behaviour(
-                host,
-                pair.clean_prefix,
-                contrast=pair.patch_prefix,
-                target=pair.clean_answer,
-                foil=pair.patch_answer,
-                chat=self.chat,
-            )
+            behaviour = self._behaviour(host, pair)
             reason = None if self.keep_wrong else _wrong(host, behaviour)
             if reason is None:
                 kept.append((pair, behaviour))

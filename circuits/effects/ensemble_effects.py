@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from circuits.effects.edge_effects import NodeTable, ScoredEdge, score_edges
 from circuits.effects.node_effects import NodeEffects, SiteEffects, score_nodes, site_residuals
+from circuits.effects.stage_cache import StageCache
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 from sae.host.sites import Site
@@ -43,17 +45,21 @@ class EnsembleEffects:
     """For each site how far the effects are from adding up to the exact effect of the site, mean over the prompts."""
 
 
-def score_ensemble(ensemble: Ensemble, method: str = "integrated_gradients", **options: Any) -> EnsembleEffects:
+def score_ensemble(
+    ensemble: Ensemble, method: str = "integrated_gradients", *, cache: StageCache | None = None, **options: Any
+) -> EnsembleEffects:
     """Score the nodes of each prompt by `score_nodes`, and gather them by place.
 
     Args:
         ensemble: Aligned prompts.
         method: Of `score_nodes`.
+        cache: Where effects of an interrupted run are found, and those of this one kept.
         options: Of `score_nodes`.
     """
     per_run, residuals = [], []
     for runs in progress(ensemble.runs, "scoring prompts"):
-        effects = score_nodes(runs, method, **options)
+        score = partial(score_nodes, runs, method, **options)
+        effects = score() if cache is None else cache.effects(runs, score, method=method, **options)
         per_run.append(effects)
         residuals.append(site_residuals(runs, effects))
     mean_residuals = {site: sum(found[site] for found in residuals) / len(residuals) for site in ensemble.sites}

@@ -96,6 +96,11 @@ class LanguageModel:
         """Precision of the weights and of passes without gradients."""
         return self._model.dtype
 
+    @property
+    def parameter_bytes(self) -> int:
+        """Memory of the weights; those that are shared count once."""
+        return sum(parameter.nbytes for parameter in self._model.parameters())
+
     def width(self, site: Site) -> int:
         """Length of the activation vector at a site."""
         return self.d_mlp if site.kind == NEURONS else self.d_model
