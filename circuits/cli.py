@@ -2,9 +2,12 @@
 
 import click
 
+from circuits.commands.diff import diff
 from circuits.commands.discover import EXAMPLE, discover
 from circuits.commands.export import export
+from circuits.commands.labels import labels
 from circuits.commands.show import show
+from circuits.commands.view import view
 from sae.command_line import Program
 
 __all__ = ["main"]
@@ -16,5 +19,5 @@ def main() -> None:
     """Find, test and look at the features that mediate a behaviour of a language model."""
 
 
-for command in (discover, show, export):
+for command in (discover, show, view, export, diff, labels):
     main.add_command(command)

@@ -143,6 +143,29 @@ def test_export(model, tmp_path, file_format):
         assert nx.read_graphml(path).number_of_nodes() >= 5
 
 
+@pytest.mark.parametrize("file_format", ["viewer", "csv", "parquet"])
+def test_export_into_a_directory(model, tmp_path, file_format):
+    discover(model, tmp_path, "--contrast", CONTRAST, "--top-k", "5")
+    args = ["export", str(tmp_path / "out"), "--format", file_format, "--out", str(tmp_path / "exported")]
+    assert CliRunner().invoke(main, args).exit_code == 0
+    assert len(list((tmp_path / "exported").iterdir())) >= 2
+    assert "exists already" in CliRunner().invoke(main, args).stderr
+    assert CliRunner().invoke(main, [*args, "--force"]).exit_code == 0
+
+
+def test_export_shows_features_in_a_corpus(model, tmp_path):
+    discover(model, tmp_path, "--contrast", CONTRAST, "--top-k", "5")
+    corpus = str(model / "references.txt")
+    args = ["export", str(tmp_path / "out"), "--out", str(tmp_path / "viewer"), "--contexts", corpus]
+    result = CliRunner().invoke(main, [*args, "--format", "viewer", "--tokens", "100"])
+    assert result.exit_code == 0, result.stderr
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "viewer").glob("*/*.json")]
+    assert len(files) > 0
+    assert any(file["examples_quantiles"] for file in files)
+    refused = CliRunner().invoke(main, [*args, "--format", "csv", "--force"])
+    assert (refused.exit_code, "--contexts belongs to --format viewer" in refused.stderr) == (2, True)
+
+
 def test_the_same_seed_gives_the_same_circuit(model, tmp_path):
     args = ["--reference", str(model / "references.txt"), "--top-k", "6", "--json"]
     first = json.loads(discover(model, tmp_path / "a", *args).stdout)
@@ -150,6 +173,41 @@ def test_the_same_seed_gives_the_same_circuit(model, tmp_path):
     assert first["nodes"] == second["nodes"]
     assert first["edges"] == second["edges"]
     assert first["faithfulness"] == second["faithfulness"]
+
+
+def test_a_contrast_is_searched_shown_and_recorded(model, tmp_path):
+    references = tmp_path / "references.txt"
+    references.write_text("\n".join(f"w1 w2 w{i} w4 w5" for i in range(6, 40)))
+    args = ["--contrast", "auto", "--reference", str(references), "--top-k", "5"]
+    shown = run(model, "--prompt", PROMPT, "--out", str(tmp_path / "a"), *args)
+    assert "Contrast found by replacing 'w3' by 'w" in shown.stdout
+    found = json.loads(run(model, "--prompt", PROMPT, "--out", str(tmp_path / "b"), *args, "--json").stdout)
+    search = found["contrast_search"]
+    assert found["baseline"] == "contrast"
+    assert found["config"]["contrast"] == search["contrast"]
+    assert [each["position"] for each in search["replaced"]] == [3]
+    assert search["prompts_tried"] <= 34
+
+
+def test_without_a_contrast_to_find_references_are_used_and_it_is_said(model, tmp_path):
+    references = tmp_path / "references.txt"
+    references.write_text("w7 w8 w9 w10\nw11 w12 w13 w14")
+    args = ["--contrast", "auto", "--reference", str(references), "--top-k", "5"]
+    shown = run(model, "--prompt", PROMPT, "--out", str(tmp_path / "a"), *args)
+    assert "No contrast was found by replacing up to three tokens" in shown.stdout
+    assert json.loads((tmp_path / "a" / "circuit.json").read_text())["baseline"] == "resample"
+
+
+def test_nodes_are_kept_by_cumulative_effect(model, tmp_path):
+    everything = json.loads(
+        discover(model, tmp_path, "--contrast", CONTRAST, "--cumulative", "1", "--json", "--nodes-only").stdout
+    )
+    part = json.loads(
+        discover(model, tmp_path, "--contrast", CONTRAST, "--cumulative", "0.6", "--json", "--force").stdout
+    )
+    total = sum(abs(node["indirect_effect"]) for node in everything["nodes"] if node["kind"] == "feature")
+    kept = [abs(node["indirect_effect"]) for node in part["nodes"] if node["kind"] == "feature"]
+    assert sum(kept) >= 0.6 * total > sum(kept) - min(kept)
 
 
 BAD = [
@@ -176,12 +234,14 @@ BAD = [
     (["--prompt", PROMPT, "--reference", "missing.txt"], "missing.txt"),
     (["--prompt", PROMPT, "--method", "relp"], "--method relp is not available in this version"),
     (["--prompt", PROMPT, "--method", "mask"], "--method mask is not available in this version"),
-    (["--prompt", PROMPT, "--contrast", "auto"], "--contrast auto is not available in this version"),
+    (["--prompt", PROMPT, "--contrast", "auto"], "brings no reference prompts"),
+    (["--prompt", PROMPT, "--contrast", "auto", "--target", "w8 w3"], "contrast 'auto' needs answers of one token"),
     (["--prompt", PROMPT, "--pairs", "x.jsonl"], "give either --prompt or --pairs"),
     ([], "give either --prompt or --pairs"),
     (["--pairs", "missing.jsonl"], "missing.jsonl"),
     (["--pairs", "x.jsonl", "--contrast", "w1"], "contrast: the pairs file says these for each pair"),
-    (["--prompt", PROMPT, "--cumulative", "0.8"], "--cumulative is not available in this version"),
+    (["--prompt", PROMPT, "--cumulative", "1.8"], "--cumulative"),
+    (["--prompt", PROMPT, "--cumulative", "0.8", "--top-k", "3"], "top_k and cumulative were both given"),
     (["--prompt", PROMPT, "--dry-run"], "--dry-run is not available in this version"),
 ]
 
