@@ -98,7 +98,7 @@ def score_nodes(runs: Runs, method: str = "integrated_gradients", *, ig_steps: i
 
 
 def effects_of_gradients(runs: Runs, gradients: Mapping[Site, Float[Tensor, "seq d_model"]]) -> NodeEffects:
-    """Effects under known gradients, which do not depend on the dictionaries: those of others cost no pass of the model.
+    """Effects under known gradients. These do not depend on dictionaries: effects under others cost no pass.
 
     Args:
         runs: Clean and baseline runs.

@@ -1,8 +1,8 @@
 """Nulls of another model or another question.
 
 - `reinitialised_host`: the model's architecture with fresh random weights, read through the same dictionaries. Runs,
-  features and ranking are those of that model, and so is the scale: a circuit that is as faithful to random weights says
-  nothing about what the model has learned.
+  features and ranking are those of that model, and so is the scale: a circuit that is as faithful to random weights
+  says nothing about what the model has learned.
 - `random_foil`: features are ranked for the target against a random token, and then measured on the circuit's own
   question: what is left is what supports the target against anything.
 """
