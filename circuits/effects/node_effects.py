@@ -119,7 +119,7 @@ def score_nodes(
 
 
 def effects_of_gradients(runs: Runs, gradients: Mapping[Site, Float[Tensor, "seq d_model"]]) -> NodeEffects:
-    """Effects under known gradients, which do not depend on the dictionaries: others cost no pass of the model.
+    """Effects under known gradients. These do not depend on dictionaries: effects under others cost no pass.
 
     Args:
         runs: Clean and baseline runs.

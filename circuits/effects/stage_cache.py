@@ -67,11 +67,12 @@ def _read(path: Path) -> NodeEffects | None:
     for name, tensor in tensors.items():
         site, field = name.rsplit("/", 1)
         by_site.setdefault(Site.parse(site), {})[field] = tensor
-    scalars = {field.name for field in fields(SiteEffects) if field.type in (int, "int")}
-    return {
-        site: SiteEffects(**{name: int(value) if name in scalars else value for name, value in by_site[site].items()})
-        for site in sorted(by_site)
-    }
+    return {site: _site_effects(by_site[site]) for site in sorted(by_site)}
+
+
+def _site_effects(stored: Mapping[str, Any]) -> SiteEffects:
+    """Numbers that are no tensors were stored as tensors without dimensions."""
+    return SiteEffects(**{name: value if value.ndim else value.item() for name, value in stored.items()})
 
 
 def _key(runs: Runs, rule: Mapping[str, Any]) -> str:

@@ -13,6 +13,9 @@ from circuits.runs.node_set import NodeSet
 
 __all__ = ["NullCase", "NullResult"]
 
+SAME = 1e-5
+"""Shares that are closer are equal: batches of different sizes round differently."""
+
 
 @dataclass(frozen=True, eq=False)
 class NullCase:
@@ -72,6 +75,6 @@ class NullResult:
 
 def _percentile(found: float, draws: Sequence[float]) -> float:
     """Share of draws below the circuit in per cent, those equal to it counted half."""
-    below = sum(value < found for value in draws)
-    equal = sum(value == found for value in draws)
+    below = sum(value < found - SAME for value in draws)
+    equal = sum(abs(value - found) <= SAME for value in draws)
     return 100 * (below + equal / 2) / len(draws)

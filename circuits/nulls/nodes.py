@@ -21,7 +21,7 @@ from sae.host.sites import Site
 
 __all__ = ["matched_draw", "matched_features", "random_features"]
 
-N_DENSITY_PROMPTS = 64
+N_DENSITY_PROMPTS = 32
 DECILES = 10
 
 
