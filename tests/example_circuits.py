@@ -75,6 +75,8 @@ def _node(dice: random.Random, tokens: list[str], site: Site, position: int, fea
         indirect_effect=-effect if dice.random() < 0.8 else effect,
         label=label if has_label else None,
         label_f1=round(dice.uniform(0.5, 1.0), 2) if has_label else None,
+        exact_effect=_float32(-1.1 * effect) if dice.random() < 0.3 else None,
+        selection_frequency=_float32(dice.uniform(0.2, 1.0)) if feature is not None else None,
     )
 
 

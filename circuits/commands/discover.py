@@ -52,7 +52,14 @@ def _contrast_text(ctx: click.Context, param: click.Parameter, value: str | None
 
 
 @click.command(epilog=f"Example:  {EXAMPLE}")
-@click.option("--prompt", required=True, help="Text whose next token is to be explained.")
+@click.option("--prompt", default=None, help="Text whose next token is to be explained.")
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Instead of --prompt: JSON lines with clean_prefix, patch_prefix, clean_answer, patch_answer.",
+)
+@click.option("--keep-wrong", is_flag=True, help="Keep pairs whose answers the model does not give.")
 @click.option(
     "--contrast", default=None, callback=_contrast_text, help="Prompt of equal token length that changes the answer."
 )
@@ -100,24 +107,25 @@ def _contrast_text(ctx: click.Context, param: click.Parameter, value: str | None
     help="Keep edges with an effect above this many logits [default: 1 % of the metric's gap].",
 )
 @click.option("--nodes-only", is_flag=True, help="Skip the edges.")
-@click.option("--pairs", hidden=True, callback=_refuse_later("--pairs"), expose_value=False)
 @click.option("--cumulative", hidden=True, callback=_refuse_later("--cumulative"), expose_value=False)
 @click.option("--dry-run", hidden=True, is_flag=True, callback=_refuse_later("--dry-run"), expose_value=False)
 @model_options
 @output_options
 @json_option
-def discover(prompt: str, out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
+def discover(out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
     """Find the features that carry the model's next-token answer to a prompt.
 
     Writes circuit.json, circuit.safetensors, circuit.png and circuit.html.
     """
+    if (options["prompt"] is None) == (options["pairs"] is None):
+        raise click.UsageError("give either --prompt or --pairs")
     target_directory = out or default_output("discover")
     with output_directory(target_directory, force=force) as directory:
         from circuits.discovery import discover as discover_circuit
         from circuits.drawing.plot import draw_circuit
         from circuits.export.page import write_page
 
-        circuit = discover_circuit(prompt, **options)
+        circuit = discover_circuit(**options)
         circuit.save(directory)
         draw_circuit(circuit, directory / "circuit.png")
         write_page(circuit, directory / "circuit.html")

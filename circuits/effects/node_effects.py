@@ -11,6 +11,7 @@ feature vectors (errors moving along) is a straight line between two activations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,12 +23,29 @@ from circuits.runs.dictionaries import decoder_derivative, decoder_rows_of
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
 
-__all__ = ["METHODS", "NodeEffects", "SiteEffects", "score_nodes", "site_residuals"]
+__all__ = ["METHODS", "NodeEffects", "RankedEffects", "SiteEffects", "score_nodes", "site_residuals"]
 
 LINEARISED = {"attribution_patching": "plain", "exact": "plain", "frozen": "frozen", "relp": "relp"}
 """Rules with one backward pass at the clean run, and the linearisation of the model that it goes through."""
 
 METHODS = ("integrated_gradients", "attribution_patching", "frozen", "relp", "exact")
+
+
+@runtime_checkable
+class RankedEffects(Protocol):
+    """Feature nodes of one site with their effects: of one prompt at its positions, of an ensemble at its places."""
+
+    @property
+    def position(self) -> Int[Tensor, " nodes"]:
+        """Position or place of each node."""
+
+    @property
+    def feature_id(self) -> Int[Tensor, " nodes"]:
+        """Feature of each node."""
+
+    @property
+    def indirect_effect(self) -> Float[Tensor, " nodes"]:
+        """In units of the metric."""
 
 
 @dataclass(frozen=True)

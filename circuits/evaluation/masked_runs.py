@@ -1,15 +1,15 @@
-"""Whether a circuit does what the model does: faithfulness by masked runs.
+"""What a circuit does by itself: masked runs.
 
 Nodes are features. A masked run of the clean prompt recomputes the kept features on the current stream and sets
 everything else at the sites, all error terms included, to its baseline:
 
     x' = x_baseline + sum over kept features of (f(x) - f_baseline) * W_dec[f]
-    F(C) = (m(C) - m(none)) / (m(model) - m(none))
 
-so a dictionary without features reaches 0 whatever its errors carry. Circuits are rows of a batch, each with its mask.
+so a dictionary without features does nothing, whatever its errors carry. Circuits are rows of a batch, each with its
+mask.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,28 +18,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.runs.dictionaries import Dictionary, decoder_rows_of
+from circuits.runs.ensemble import Ensemble
+from circuits.runs.node_set import NodeSet
 from circuits.runs.runs import Runs
 from sae.host.host import Edit
 from sae.host.sites import Site
 
-__all__ = ["ALL_FEATURES", "NodeSet", "bootstrap_interval", "faithfulness", "masked_metrics"]
+__all__ = ["ALL_FEATURES", "ensemble_metrics", "masked_metrics"]
 
 ALL_FEATURES = None
 """Stands for the circuit of all features; errors still take their baseline."""
-
-MIN_GAP = 1e-3
-"""|m(model) - m(none)| below which the ratio says nothing."""
-
-
-@dataclass(frozen=True)
-class NodeSet:
-    """Feature nodes of a circuit: for each site their positions and features."""
-
-    nodes: Mapping[Site, tuple[Int[Tensor, " nodes"], Int[Tensor, " nodes"]]]
-
-    def __len__(self) -> int:
-        return sum(len(position) for position, _ in self.nodes.values())
-
 
 EditMaker = Callable[..., Edit]
 
@@ -77,46 +65,18 @@ def masked_metrics(runs: Runs, circuits: Sequence[NodeSet | None]) -> Float[Tens
     return metrics
 
 
-def faithfulness(
-    metrics: Float[Tensor, "circuits references"], empty: Float[Tensor, " references"], clean: float
-) -> Float[Tensor, " circuits"]:
-    """Share of the behaviour that each circuit keeps; 1 is the model, 0 the baseline; not clipped.
+def ensemble_metrics(ensemble: Ensemble, circuits: Sequence[NodeSet | None]) -> Float[Tensor, "circuits units"]:
+    """m of each circuit in each unit of an ensemble.
 
     Args:
-        metrics: m of the circuits.
-        empty: m with every feature and error at its baseline.
-        clean: m of the unedited model.
-
-    Raises:
-        ValueError: If clean and empty differ by less than 0.001, where the ratio is undefined.
-
-    Source: Marks et al. 2024 (arXiv 2403.19647), section 3.2. Differs from it: errors never count as nodes.
+        ensemble: Aligned prompts, or a lone one.
+        circuits: Node sets at the ensemble's places; `ALL_FEATURES` keeps every feature.
     """
-    gap = clean - empty.mean().item()
-    if abs(gap) < MIN_GAP:
-        raise ValueError(
-            f"the metric is {clean:.4f} for the model and {empty.mean().item():.4f} for its baseline: "
-            "faithfulness is undefined; choose a contrast or references that change the answer"
-        )
-    return (metrics.mean(dim=1) - empty.mean()) / gap
-
-
-def bootstrap_interval(
-    metrics: Float[Tensor, " references"],
-    empty: Float[Tensor, " references"],
-    clean: float,
-    *,
-    n_draws: int = 1000,
-    seed: int = 0,
-) -> tuple[float | None, float | None]:
-    """95 % interval of one circuit's faithfulness by resampling the references; (None, None) with a single one."""
-    n = len(metrics)
-    if n < 2:
-        return None, None
-    drawn = torch.randint(n, (n_draws, n), generator=torch.Generator().manual_seed(seed))
-    kept, none = metrics[drawn].mean(dim=1), empty[drawn].mean(dim=1)
-    low, high = ((kept - none) / (clean - none)).quantile(torch.tensor([0.025, 0.975])).tolist()
-    return low, high
+    per_run = []
+    for index, runs in enumerate(ensemble.runs):
+        own = [nodes if nodes is ALL_FEATURES else ensemble.of_run(index, nodes) for nodes in circuits]
+        per_run.append(masked_metrics(runs, own))
+    return ensemble.over_units(per_run)
 
 
 def _run_cells(runs: Runs, cells: list[tuple[NodeSet | None, int]], edit_of: EditMaker) -> Float[Tensor, " cells"]:

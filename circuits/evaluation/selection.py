@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from circuits.effects.node_effects import NodeEffects
-from circuits.evaluation.masked_runs import ALL_FEATURES, NodeSet, bootstrap_interval, faithfulness, masked_metrics
-from circuits.runs.runs import Runs
+from circuits.effects.node_effects import RankedEffects
+from circuits.evaluation.kept_share import bootstrap_interval, faithfulness
+from circuits.evaluation.masked_runs import ALL_FEATURES, ensemble_metrics
+from circuits.runs.ensemble import Ensemble
+from circuits.runs.node_set import NodeSet
 from sae.host.sites import Site
 
 __all__ = ["MAX_NODES", "Ranking", "Selection", "select_nodes"]
@@ -24,7 +26,7 @@ NEARLY = 0.01
 
 @dataclass(frozen=True)
 class Ranking:
-    """All feature nodes that differ between clean and baseline, strongest |effect| first."""
+    """All feature nodes that differ between clean and baseline, strongest |effect| first; at an ensemble's places."""
 
     sites: tuple[Site, ...]
     site_index: Int[Tensor, " nodes"]
@@ -33,7 +35,7 @@ class Ranking:
     effect: Float[Tensor, " nodes"]
 
     @classmethod
-    def by_effect(cls, effects: NodeEffects) -> "Ranking":
+    def by_effect(cls, effects: Mapping[Site, RankedEffects]) -> "Ranking":
         """Rank the nodes of all sites together."""
         site_index = torch.cat([torch.full_like(scored.position, i) for i, scored in enumerate(effects.values())])
         effect = torch.cat([scored.indirect_effect for scored in effects.values()])
@@ -77,7 +79,7 @@ class Selection:
     """Faithfulness of the chosen nodes."""
     low: float | None
     high: float | None
-    """95 % interval over the references; none with a single baseline."""
+    """95 % interval over the units; none with a single one."""
     null: float
     """Mean faithfulness of as many random nodes among those that differ."""
     share_kept_without_errors: float
@@ -89,7 +91,7 @@ class Selection:
 
 
 def select_nodes(
-    runs: Runs,
+    ensemble: Ensemble,
     ranking: Ranking,
     *,
     wanted_faithfulness: float | None = None,
@@ -103,7 +105,7 @@ def select_nodes(
     most 200 nodes; where none does, the smallest that keeps about as much as any), the `top_k` strongest, or all with
     |effect| >= `node_threshold`.
     """
-    sweep = _Sweep(runs, ranking)
+    sweep = _Sweep(ensemble, ranking)
     if wanted_faithfulness is not None:
         n_nodes = sweep.smallest_reaching(wanted_faithfulness)
     elif top_k is not None:
@@ -111,15 +113,15 @@ def select_nodes(
     else:
         n_nodes = int((ranking.effect.abs() >= (node_threshold or 0.0)).sum())
     value = sweep.measure([n_nodes])[n_nodes]
-    nulls = masked_metrics(runs, [ranking.random(n_nodes, seed + draw) for draw in range(N_NULL_DRAWS)])
-    low, high = bootstrap_interval(sweep.metrics[n_nodes], sweep.empty, runs.clean_metric, seed=seed)
+    nulls = ensemble_metrics(ensemble, [ranking.random(n_nodes, seed + draw) for draw in range(N_NULL_DRAWS)])
+    low, high = bootstrap_interval(sweep.metrics[n_nodes], sweep.empty, sweep.clean, groups=ensemble.groups, seed=seed)
     return Selection(
         n_nodes,
         value,
         low,
         high,
-        faithfulness(nulls, sweep.empty, runs.clean_metric).mean().item(),
-        faithfulness(sweep.everything[None], sweep.empty, runs.clean_metric)[0].item(),
+        faithfulness(nulls, sweep.empty, sweep.clean).mean().item(),
+        faithfulness(sweep.everything[None], sweep.empty, sweep.clean)[0].item(),
         sweep.empty.mean().item(),
         dict(sorted(sweep.curve.items())),
     )
@@ -128,22 +130,23 @@ def select_nodes(
 class _Sweep:
     """Faithfulness of the top n nodes for the sizes asked so far."""
 
-    def __init__(self, runs: Runs, ranking: Ranking) -> None:
-        self.runs, self.ranking = runs, ranking
+    def __init__(self, ensemble: Ensemble, ranking: Ranking) -> None:
+        self.ensemble, self.ranking = ensemble, ranking
+        self.clean = ensemble.clean_metrics
         self.metrics: dict[int, Tensor] = {}
         self.curve: dict[int, float] = {}
 
     @cached_property
-    def _ends(self) -> Float[Tensor, "2 references"]:
-        return masked_metrics(self.runs, [NodeSet({}), ALL_FEATURES])
+    def _ends(self) -> Float[Tensor, "2 units"]:
+        return ensemble_metrics(self.ensemble, [NodeSet({}), ALL_FEATURES])
 
     @property
-    def empty(self) -> Float[Tensor, " references"]:
+    def empty(self) -> Float[Tensor, " units"]:
         """m with everything at its baseline."""
         return self._ends[0]
 
     @property
-    def everything(self) -> Float[Tensor, " references"]:
+    def everything(self) -> Float[Tensor, " units"]:
         """m with every feature kept and the errors at their baseline."""
         return self._ends[1]
 
@@ -151,8 +154,8 @@ class _Sweep:
         """Faithfulness of each size; those not seen before are run in one batch."""
         new = [n for n in dict.fromkeys(sizes) if n not in self.curve]
         if new:
-            metrics = masked_metrics(self.runs, [self.ranking.top(n) for n in new])
-            values = faithfulness(metrics, self.empty, self.runs.clean_metric).tolist()
+            metrics = ensemble_metrics(self.ensemble, [self.ranking.top(n) for n in new])
+            values = faithfulness(metrics, self.empty, self.clean).tolist()
             self.metrics.update(zip(new, metrics, strict=True))
             self.curve.update(zip(new, values, strict=True))
         return self.curve

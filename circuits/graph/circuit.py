@@ -19,7 +19,8 @@ from sae.host.sites import Site
 
 __all__ = ["SCHEMA_VERSION", "Circuit", "Edge", "Faithfulness", "MetricValues", "Node", "strongest"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -166,14 +167,15 @@ class Circuit:
         """
         document, arrays = read_circuit_files(Path(path))
         version = document.get("schema_version")
-        if version != SCHEMA_VERSION:
-            expected = f"expected {SCHEMA_VERSION}; discover again"
-            raise ValueError(f"schema_version of {str(path)!r} is {version!r}, {expected}")
+        if version not in READABLE_VERSIONS:
+            readable = " or ".join(map(str, READABLE_VERSIONS))
+            raise ValueError(f"schema_version of {str(path)!r} is {version!r}, expected {readable}; discover again")
         try:
             circuit = cls(**circuit_fields(document, arrays))
         except ValueError as error:
             raise ValueError(f"{str(path)!r} holds no valid circuit: {error}; discover again") from error
-        if altered := [key for key, value in circuit.to_json().items() if document.get(key) != value]:
+        document["schema_version"] = SCHEMA_VERSION
+        if altered := [key for key, value in circuit.to_json().items() if not _agrees(document.get(key), value)]:
             raise ValueError(
                 f"{str(path)!r} was altered: {', '.join(altered)} disagrees with circuit.safetensors; discover again"
             )
@@ -183,6 +185,15 @@ class Circuit:
 def strongest(nodes: Sequence[Node]) -> list[Node]:
     """`nodes` by falling absolute contribution; equal ones stay in their order."""
     return sorted(nodes, key=lambda node: -abs(node.contribution))
+
+
+def _agrees(stored: Any, own: Any) -> bool:
+    """Whether an entry of the JSON says what the arrays do; a number that schema 1 did not have yet counts as None."""
+    if isinstance(own, dict) and isinstance(stored, dict):
+        return stored.keys() <= own.keys() and all(_agrees(stored.get(key), value) for key, value in own.items())
+    if isinstance(own, list) and isinstance(stored, list):
+        return len(stored) == len(own) and all(map(_agrees, stored, own))
+    return bool(stored == own)
 
 
 def _check_tokens(circuit: Circuit) -> None:

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 
 from sae.written_whole import written_whole
 
-__all__ = ["ARRAY_TYPES", "read_circuit_files", "write_circuit_files"]
+__all__ = ["ADDED_ARRAYS", "ARRAY_TYPES", "read_circuit_files", "write_circuit_files"]
 
 JSON_FILE = "circuit.json"
 ARRAYS_FILE = "circuit.safetensors"
@@ -38,6 +38,16 @@ ARRAY_TYPES = {
 """`token_ids` is empty where unknown; `node_site` counts in the JSON's `arrays.sites`; a `node_feature` of -1 is an
 error; edges count in the nodes."""
 
+ADDED_ARRAYS = {
+    "node_exact_effect": "node_feature",
+    "node_selection_frequency": "node_feature",
+    "edge_exact_effect": "edge_source",
+    "edge_value_effect": "edge_source",
+    "edge_query_key_effect": "edge_source",
+}
+"""Float32 arrays that schema 2 added, each as long as the named one; NaN where there is no number, and all NaN in a
+file of schema 1."""
+
 
 def write_circuit_files(
     directory: Path, document: Mapping[str, Any], arrays: Mapping[str, np.ndarray], *, sites: list[str]
@@ -47,13 +57,14 @@ def write_circuit_files(
     Args:
         directory: Made where missing; files of an earlier circuit in it are replaced.
         document: The circuit's JSON without `arrays`.
-        arrays: One array for each name in `ARRAY_TYPES`.
+        arrays: One array for each name in `ARRAY_TYPES` and `ADDED_ARRAYS`.
         sites: Names that `node_site` counts in.
 
     Raises:
         ValueError: If the directory cannot be written.
     """
-    data = save({name: np.asarray(arrays[name], dtype=dtype) for name, dtype in ARRAY_TYPES.items()})
+    types = {**ARRAY_TYPES, **dict.fromkeys(ADDED_ARRAYS, np.float32)}
+    data = save({name: np.asarray(arrays[name], dtype=dtype) for name, dtype in types.items()})
     entry = {"file": ARRAYS_FILE, "sha256": hashlib.sha256(data).hexdigest(), "sites": sites}
     text = json.dumps({**document, "arrays": entry}, indent=2, ensure_ascii=False, allow_nan=False)
     with (
@@ -71,7 +82,7 @@ def read_circuit_files(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray
         path: A circuit's directory, or its `circuit.json`.
 
     Returns:
-        The JSON document and the arrays, with the names, types and dimensions of `ARRAY_TYPES`.
+        The JSON document and the arrays, with the names, types and dimensions of `ARRAY_TYPES` and `ADDED_ARRAYS`.
 
     Raises:
         ValueError: If a file is missing, truncated, altered or of another kind.
@@ -121,7 +132,9 @@ def _parse_arrays(path: Path, data: bytes) -> dict[str, np.ndarray]:
     except (SafetensorError, struct.error, ValueError, KeyError) as error:
         raise ValueError(f"{str(path)!r} is not a safetensors file ({error})") from error
     found = {name: (array.dtype, array.ndim) for name, array in arrays.items()}
-    expected = {name: (np.dtype(dtype), 1) for name, dtype in ARRAY_TYPES.items()}
-    if found != expected:
-        raise ValueError(f"{str(path)!r} must hold the one-dimensional arrays {', '.join(ARRAY_TYPES)}")
-    return arrays
+    first = {name: (np.dtype(dtype), 1) for name, dtype in ARRAY_TYPES.items()}
+    added = {name: (np.dtype(np.float32), 1) for name in ADDED_ARRAYS}
+    if found not in (first, {**first, **added}):
+        raise ValueError(f"{str(path)!r} must hold the one-dimensional arrays {', '.join((*first, *added))}")
+    absent = {name: like for name, like in ADDED_ARRAYS.items() if name not in arrays}
+    return {**arrays, **{name: np.full(len(arrays[like]), np.nan, np.float32) for name, like in absent.items()}}

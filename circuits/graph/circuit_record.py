@@ -1,12 +1,13 @@
 """A circuit's nodes and edges as arrays, and the way back from its two files' contents to the fields of a `Circuit`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from circuits.graph.measurement import Faithfulness, MetricValues
-from circuits.graph.node import Edge, Node
+from circuits.graph.node import EDGE_NUMBERS, NODE_NUMBERS, Edge, Node
 from sae.host.sites import Site
 
 __all__ = ["RECORD_KEYS", "circuit_arrays", "circuit_fields"]
@@ -36,12 +37,10 @@ def circuit_arrays(
         "node_site": [sites.index(node.site) for node in nodes],
         "node_position": [node.position for node in nodes],
         "node_feature": [-1 if node.feature is None else node.feature for node in nodes],
-        "node_activation": [node.activation for node in nodes],
-        "node_baseline_activation": [node.baseline_activation for node in nodes],
-        "node_indirect_effect": [node.indirect_effect for node in nodes],
+        **{f"node_{name}": [_or_nan(getattr(node, name)) for node in nodes] for name in NODE_NUMBERS},
         "edge_source": [index_of[edge.source] for edge in edges],
         "edge_target": [index_of[edge.target] for edge in edges],
-        "edge_effect": [edge.effect for edge in edges],
+        **{f"edge_{name}": [_or_nan(getattr(edge, name)) for edge in edges] for name in EDGE_NUMBERS},
     }
     return {name: np.array(column) for name, column in columns.items()}
 
@@ -72,19 +71,17 @@ def circuit_fields(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 def _nodes(
     records: list[Any], tokens: Sequence[str], sites: Sequence[Site], arrays: Mapping[str, np.ndarray]
 ) -> list[Node]:
-    names = ("site", "position", "feature", "activation", "baseline_activation", "indirect_effect")
+    names = ("site", "position", "feature", *NODE_NUMBERS)
     nodes = []
     for record, *row in zip(records, *(arrays[f"node_{name}"].tolist() for name in names), strict=True):
-        site, position, feature, activation, baseline_activation, indirect_effect = row
+        site, position, feature, *numbers = row
         nodes.append(
             Node(
                 site=_at(sites, site, "site"),
                 position=position,
                 feature=None if feature == -1 else feature,
                 token=_at(tokens, position, "token"),
-                activation=activation,
-                baseline_activation=baseline_activation,
-                indirect_effect=indirect_effect,
+                **_numbers(NODE_NUMBERS, numbers),
                 label=_entry(record, "label", str, type(None)),
                 label_f1=_optional_number(record, "label_f1"),
             )
@@ -93,11 +90,20 @@ def _nodes(
 
 
 def _edges(nodes: Sequence[Node], arrays: Mapping[str, np.ndarray]) -> list[Edge]:
-    columns = [arrays[name].tolist() for name in ("edge_source", "edge_target", "edge_effect")]
+    columns = [arrays[f"edge_{name}"].tolist() for name in ("source", "target", *EDGE_NUMBERS)]
     return [
-        Edge(_at(nodes, source, "node").id, _at(nodes, target, "node").id, effect)
-        for source, target, effect in zip(*columns, strict=True)
+        Edge(_at(nodes, source, "node").id, _at(nodes, target, "node").id, **_numbers(EDGE_NUMBERS, numbers))
+        for source, target, *numbers in zip(*columns, strict=True)
     ]
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _numbers(names: Sequence[str], values: Sequence[float]) -> dict[str, Any]:
+    """Fields of a node or an edge; NaN is None."""
+    return {name: None if math.isnan(value) else value for name, value in zip(names, values, strict=True)}
 
 
 def _metric(record: Mapping[str, Any]) -> MetricValues:

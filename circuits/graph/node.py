@@ -13,10 +13,12 @@ import numpy as np
 
 from sae.host.sites import Site
 
-__all__ = ["Edge", "Node", "check_finite", "parse_node_id", "single_precision"]
+__all__ = ["EDGE_NUMBERS", "NODE_NUMBERS", "Edge", "Node", "check_finite", "parse_node_id", "single_precision"]
 
 _NODE_ID = re.compile(r"(?P<site>[^/@]+)/(?P<feature>\d{1,9}|error)@(?P<position>\d{1,9})", re.ASCII)
 _LARGEST = float(np.finfo(np.float32).max)
+NODE_NUMBERS = ("activation", "baseline_activation", "indirect_effect", "exact_effect", "selection_frequency")
+EDGE_NUMBERS = ("effect", "exact_effect", "value_effect", "query_key_effect")
 
 
 def single_precision(value: float) -> float:
@@ -82,14 +84,18 @@ class Node:
     label: str | None = None
     label_f1: float | None = None
     """How well the label predicts where the feature is active, 0 to 1."""
+    exact_effect: float | None = None
+    """`indirect_effect` as measured by setting this node alone to its baseline; None where it was not measured."""
+    selection_frequency: float | None = None
+    """Share of resampled or repeated discoveries that keep this node, 0 to 1; None where none were made."""
 
     def __post_init__(self) -> None:
         if self.position < 0 or (self.feature is not None and self.feature < 0):
             raise ValueError(f"node {self.id} must have a position and a feature of at least 0")
-        numbers = [(name, getattr(self, name)) for name in ("activation", "baseline_activation", "indirect_effect")]
-        check_finite(f"node {self.id}", numbers)
-        if self.label_f1 is not None and not 0 <= self.label_f1 <= 1:
-            raise ValueError(f"label_f1 of node {self.id} must lie in [0, 1], got {self.label_f1}")
+        check_finite(f"node {self.id}", _given(self, NODE_NUMBERS))
+        for name, share in _given(self, ("label_f1", "selection_frequency")):
+            if not 0 <= share <= 1:
+                raise ValueError(f"{name} of node {self.id} must lie in [0, 1], got {share}")
 
     @property
     def id(self) -> str:
@@ -121,6 +127,8 @@ class Node:
             "contribution": single_precision(self.contribution),
             "label": self.label,
             "label_f1": self.label_f1,
+            "exact_effect": _single_or_none(self.exact_effect),
+            "selection_frequency": _single_or_none(self.selection_frequency),
         }
 
 
@@ -135,9 +143,15 @@ class Edge:
     effect: float
     """Change of m through this edge when the source is set to its baseline, in units of m: signed as
     `indirect_effect`."""
+    exact_effect: float | None = None
+    """The same with the target's change measured in a run of the block; None where it was not measured."""
+    value_effect: float | None = None
+    """Of an edge through attention: the part that runs through its values; None for other edges."""
+    query_key_effect: float | None = None
+    """Of an edge through attention: the part that moves its pattern; None for other edges."""
 
     def __post_init__(self) -> None:
-        check_finite(f"edge {self.source} -> {self.target}", [("effect", self.effect)])
+        check_finite(f"edge {self.source} -> {self.target}", _given(self, EDGE_NUMBERS))
 
     @property
     def contribution(self) -> float:
@@ -145,5 +159,15 @@ class Edge:
         return 0.0 - self.effect
 
     def to_json(self) -> dict[str, Any]:
-        """The edge's record in `circuit.json`, its effect in single precision."""
-        return {"source": self.source, "target": self.target, "effect": single_precision(self.effect)}
+        """The edge's record in `circuit.json`, numbers in single precision."""
+        numbers = {name: _single_or_none(getattr(self, name)) for name in EDGE_NUMBERS}
+        return {"source": self.source, "target": self.target, **numbers}
+
+
+def _given(owner: Node | Edge, names: Iterable[str]) -> list[tuple[str, float]]:
+    """The numbers that are not None."""
+    return [(name, value) for name in names if (value := getattr(owner, name)) is not None]
+
+
+def _single_or_none(value: float | None) -> float | None:
+    return None if value is None else single_precision(value)

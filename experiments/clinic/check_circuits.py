@@ -10,11 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from circuits.effects.node_effects import score_nodes
-from circuits.evaluation.masked_runs import ALL_FEATURES, MIN_GAP, NodeSet, faithfulness, masked_metrics
+from circuits.evaluation.kept_share import MIN_GAP, faithfulness
+from circuits.evaluation.masked_runs import ALL_FEATURES, masked_metrics
 from circuits.evaluation.selection import Ranking
 from circuits.prompts.behaviour import Behaviour, describe_behaviour
 from circuits.prompts.references import ReferencePool
 from circuits.runs.baselines import Baseline, contrast_baseline, resample_baseline
+from circuits.runs.node_set import NodeSet
 from circuits.runs.runs import Runs, node_positions
 from experiments.clinic.answering import answers, single_token
 from experiments.clinic.case_sampling import paired_cases

@@ -75,7 +75,7 @@ def test_json_is_one_object_with_the_public_keys(model, tmp_path):
         "label_f1",
     } <= node.keys()
     assert node["contribution"] == -node["indirect_effect"]
-    assert {"source", "target", "effect"} == found["edges"][0].keys()
+    assert {"source", "target", "effect"} <= found["edges"][0].keys()
     for key in ("schema_version", "config", "seed", "versions", "model", "saes", "seconds", "metric", "site_residuals"):
         assert found[key] is not None
     assert found["metric"]["unit"] == "logits"
@@ -177,7 +177,10 @@ BAD = [
     (["--prompt", PROMPT, "--method", "relp"], "--method relp is not available in this version"),
     (["--prompt", PROMPT, "--method", "mask"], "--method mask is not available in this version"),
     (["--prompt", PROMPT, "--contrast", "auto"], "--contrast auto is not available in this version"),
-    (["--prompt", PROMPT, "--pairs", "x.jsonl"], "--pairs is not available in this version"),
+    (["--prompt", PROMPT, "--pairs", "x.jsonl"], "give either --prompt or --pairs"),
+    ([], "give either --prompt or --pairs"),
+    (["--pairs", "missing.jsonl"], "missing.jsonl"),
+    (["--pairs", "x.jsonl", "--contrast", "w1"], "contrast: the pairs file says these for each pair"),
     (["--prompt", PROMPT, "--cumulative", "0.8"], "--cumulative is not available in this version"),
     (["--prompt", PROMPT, "--dry-run"], "--dry-run is not available in this version"),
 ]

@@ -3,9 +3,11 @@ import torch
 from circuit_cases import behaviour, contrast_runs, host, resample_runs, saes_at
 
 from circuits.effects.node_effects import score_nodes
-from circuits.evaluation.masked_runs import ALL_FEATURES, NodeSet, bootstrap_interval, faithfulness, masked_metrics
+from circuits.evaluation.kept_share import bootstrap_interval, faithfulness
+from circuits.evaluation.masked_runs import ALL_FEATURES, masked_metrics
 from circuits.evaluation.selection import Ranking
 from circuits.runs.baselines import contrast_baseline, mean_baseline, zero_baseline
+from circuits.runs.node_set import NodeSet
 from circuits.runs.runs import Runs, node_positions
 from sae.dictionary.autoencoder import SAE
 

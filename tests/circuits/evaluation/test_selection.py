@@ -3,8 +3,11 @@ import torch
 from circuit_cases import contrast_runs, saes_at
 
 from circuits.effects.node_effects import score_nodes
-from circuits.evaluation.masked_runs import NodeSet, faithfulness, masked_metrics
+from circuits.evaluation.kept_share import faithfulness
+from circuits.evaluation.masked_runs import masked_metrics
 from circuits.evaluation.selection import MAX_NODES, Ranking, select_nodes
+from circuits.runs.ensemble import Ensemble
+from circuits.runs.node_set import NodeSet
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +27,7 @@ def test_nodes_are_ranked_by_absolute_effect(ranking):
 
 
 def test_top_k_keeps_as_many(runs, ranking):
-    selection = select_nodes(runs, ranking, top_k=7)
+    selection = select_nodes(Ensemble.lone(runs), ranking, top_k=7)
     metrics = masked_metrics(runs, [NodeSet({}), ranking.top(7)])
     assert selection.n_nodes == 7
     assert selection.value == pytest.approx(faithfulness(metrics, metrics[0], runs.clean_metric)[1].item(), abs=1e-4)
@@ -32,25 +35,25 @@ def test_top_k_keeps_as_many(runs, ranking):
 
 def test_a_threshold_keeps_what_reaches_it(runs, ranking):
     threshold = ranking.effect.abs()[4].item()
-    assert select_nodes(runs, ranking, node_threshold=threshold).n_nodes == 5
-    assert select_nodes(runs, ranking, node_threshold=1e6).n_nodes == 0
+    assert select_nodes(Ensemble.lone(runs), ranking, node_threshold=threshold).n_nodes == 5
+    assert select_nodes(Ensemble.lone(runs), ranking, node_threshold=1e6).n_nodes == 0
 
 
 def test_an_empty_circuit_keeps_nothing(runs, ranking):
-    selection = select_nodes(runs, ranking, node_threshold=1e6)
+    selection = select_nodes(Ensemble.lone(runs), ranking, node_threshold=1e6)
     assert selection.value == pytest.approx(0.0, abs=1e-6)
     assert selection.null == pytest.approx(0.0, abs=1e-6)
 
 
 def test_wanted_faithfulness_takes_the_smallest_measured_size_that_reaches_it(runs, ranking):
-    selection = select_nodes(runs, ranking, wanted_faithfulness=0.5)
+    selection = select_nodes(Ensemble.lone(runs), ranking, wanted_faithfulness=0.5)
     reached = [n for n, value in selection.curve.items() if value >= 0.5]
     assert selection.n_nodes == min(reached)
     assert selection.value >= 0.5
 
 
 def test_what_cannot_be_reached_gives_the_smallest_that_keeps_about_as_much_as_any(runs, ranking):
-    selection = select_nodes(runs, ranking, wanted_faithfulness=1e9)
+    selection = select_nodes(Ensemble.lone(runs), ranking, wanted_faithfulness=1e9)
     best = max(value for n, value in selection.curve.items() if n <= MAX_NODES)
     assert selection.value >= 0.99 * best
     assert all(value < 0.99 * best for n, value in selection.curve.items() if n < selection.n_nodes)

@@ -1,11 +1,14 @@
+import hashlib
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from example_circuits import example_circuit
+from safetensors.numpy import load_file, save_file
 
 from circuits.graph.circuit import Circuit, Edge, MetricValues, Node
+from circuits.graph.circuit_files import ARRAY_TYPES
 from sae.host.sites import Site
 
 PUBLIC_KEYS = {
@@ -202,10 +205,37 @@ def test_arrays_of_another_circuit_are_refused(saved, tmp_path_factory):
         Circuit.load(saved)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_a_circuit_of_schema_1_is_read(saved):
+    """It had no exact effects, no frequencies and no split of attention's edges."""
+    circuit = example_circuit()
+    arrays = load_file(saved / "circuit.safetensors")
+    save_file({name: arrays[name] for name in ARRAY_TYPES}, saved / "circuit.safetensors")
+    added = ("exact_effect", "selection_frequency", "value_effect", "query_key_effect")
+
+    def to_first_schema(document):
+        document["schema_version"] = 1
+        document["arrays"]["sha256"] = hashlib.sha256((saved / "circuit.safetensors").read_bytes()).hexdigest()
+        for record in (*document["nodes"], *document["edges"]):
+            for name in added:
+                record.pop(name, None)
+
+    edit_json(saved, to_first_schema)
+    without = [replace(node, exact_effect=None, selection_frequency=None) for node in circuit.nodes]
+    edges = [Edge(edge.source, edge.target, edge.effect) for edge in circuit.edges]
+    assert Circuit.load(saved) == replace(circuit, nodes=without, edges=edges)
+
+
+@pytest.mark.parametrize("field", ["exact_effect", "selection_frequency"])
+def test_a_measurement_altered_in_the_json_is_noticed(saved, field):
+    edit_json(saved, lambda document: document["nodes"][0].update({field: 0.123}))
+    with pytest.raises(ValueError, match=r"was altered: nodes disagrees"):
+        Circuit.load(saved)
+
+
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_another_version_is_refused(saved, version):
     edit_json(saved, lambda document: document.update(schema_version=version))
-    with pytest.raises(ValueError, match=r"schema_version of .* expected 1; discover again"):
+    with pytest.raises(ValueError, match=r"schema_version of .* expected 1 or 2; discover again"):
         Circuit.load(saved)
 
 

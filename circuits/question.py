@@ -1,0 +1,158 @@
+"""What a circuit is asked to explain, as the user gives it: one prompt, or a file of pairs."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from circuits.prompts.behaviour import Behaviour, describe_behaviour
+from circuits.prompts.pairs import Pair, align_pairs, check_lengths, read_pairs
+from circuits.prompts.references import read_references
+from circuits.runs.baselines import Baseline, contrast_baseline, mean_baseline, resample_baseline, zero_baseline
+from circuits.runs.ensemble import Ensemble
+from circuits.runs.runs import Runs, node_positions
+from circuits.workbench import Workbench
+from sae.host.host import HostModel
+from sae.progress import progress
+
+__all__ = ["Question"]
+
+N_MEAN_REFERENCES = 512
+"""Reference prompts whose mean is the mean baseline."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be explained; see the options of `circuits discover`."""
+
+    prompt: str | None = None
+    contrast: str | None = None
+    target: str | None = None
+    foil: str | None = None
+    pairs: Path | None = None
+    """A file of pairs instead of a prompt."""
+    keep_wrong: bool = False
+    """Whether pairs stay in whose answers the model does not give."""
+    reference: Path | None = None
+    chat: bool = False
+
+    def __post_init__(self) -> None:
+        if (self.prompt is None) == (self.pairs is None):
+            raise ValueError("prompt and pairs: expected one of them; give --prompt TEXT or --pairs FILE")
+        own = ("contrast", "target", "foil")
+        if self.pairs is not None and (given := [name for name in own if getattr(self, name) is not None]):
+            raise ValueError(f"{', '.join(given)}: the pairs file says these for each pair; leave them out")
+
+    def to_json(self) -> dict[str, Any]:
+        """What was asked, for the record of a circuit."""
+        given: dict[str, Any] = {
+            "contrast": self.contrast,
+            "reference": None if self.reference is None else str(self.reference),
+            "chat": self.chat,
+        }
+        if self.pairs is not None:
+            digest = hashlib.sha256(self.pairs.read_bytes()).hexdigest()
+            given["pairs"] = {"file": str(self.pairs), "sha256": digest, "keep_wrong": self.keep_wrong}
+        return given
+
+    def runs(self, bench: Workbench, *, baseline: str | None, seed: int) -> tuple[Ensemble, dict[str, Any]]:
+        """Run what is asked about, and its baseline.
+
+        Args:
+            bench: The model with its dictionaries.
+            baseline: What nodes are set to; by default the contrast where there is one, else resampling.
+            seed: Of the choice of references.
+
+        Returns:
+            The runs, and what the record of a circuit adds about them.
+
+        Raises:
+            ValueError: Something cannot be used; the message says what was expected.
+        """
+        if self.prompt is not None:
+            behaviour = describe_behaviour(
+                bench.host, self.prompt, contrast=self.contrast, target=self.target, foil=self.foil, chat=self.chat
+            )
+            return Ensemble.lone(self._recorded(bench, behaviour, baseline, seed)), {}
+        assert self.pairs is not None
+        pairs = read_pairs(self.pairs)
+        check_lengths(bench.host, pairs)
+        kept, excluded = self._answerable(bench.host, pairs)
+        behaviours = [behaviour for _, behaviour in kept]
+        runs = [self._recorded(bench, behaviour, baseline, seed) for behaviour in progress(behaviours, "running pairs")]
+        used = [pair for pair, _ in kept]
+        groups = tuple(pair.template or f"line {pair.line}" for pair in used)
+        has_templates = any(pair.template is not None for pair in used)
+        ensemble = Ensemble(tuple(runs), align_pairs(bench.host, used, behaviours), groups if has_templates else None)
+        return ensemble, {"pairs": {"n": len(pairs), "kept": len(kept), "excluded": excluded}}
+
+    def _answerable(
+        self, host: HostModel, pairs: Sequence[Pair]
+    ) -> tuple[list[tuple[Pair, Behaviour]], list[dict[str, Any]]]:
+        """Pairs whose two answers the model prefers where they belong, with their behaviours; and the others."""
+        kept, excluded = [], []
+        for pair in progress(pairs, "reading pairs"):
+            behaviour = describe_behaviour(
+                host,
+                pair.clean_prefix,
+                contrast=pair.patch_prefix,
+                target=pair.clean_answer,
+                foil=pair.patch_answer,
+                chat=self.chat,
+            )
+            reason = None if self.keep_wrong else _wrong(host, behaviour)
+            if reason is None:
+                kept.append((pair, behaviour))
+            else:
+                excluded.append({"line": pair.line, "reason": reason})
+        if not kept:
+            reasons = Counter(entry["reason"] for entry in excluded)
+            counted = "; ".join(f"{reason}: {n}" for reason, n in reasons.items())
+            raise ValueError(f"no pair of {str(self.pairs)!r} is left ({counted}); add pairs, or --keep-wrong")
+        return kept, excluded
+
+    def _recorded(self, bench: Workbench, behaviour: Behaviour, baseline: str | None, seed: int) -> Runs:
+        made = self._baseline(bench, behaviour, baseline, seed)
+        return Runs.record(bench.host, behaviour, bench.dictionaries, made)
+
+    def _baseline(self, bench: Workbench, behaviour: Behaviour, kind: str | None, seed: int) -> Baseline:
+        kind = kind or ("contrast" if behaviour.contrast_ids is not None else "resample")
+        host, dictionaries = bench.host, bench.dictionaries
+        positions = node_positions(host, behaviour)
+        if not positions.any():
+            raise ValueError(f"prompt {behaviour.prompt!r} has no token besides BOS, expected some text")
+        if kind == "zero":
+            return zero_baseline(dictionaries, positions)
+        if kind == "contrast":
+            if behaviour.contrast_ids is None:
+                raise ValueError("baseline is 'contrast' but no contrast was given; add --contrast TEXT")
+            return contrast_baseline(host, dictionaries, behaviour.contrast_ids, positions)
+        pool = bench.bundled_references if self.reference is None else read_references(host, self.reference)
+        if kind == "mean":
+            prompts = self._as_turns(host, pool.sample(N_MEAN_REFERENCES, seed=seed))
+            return mean_baseline(host, dictionaries, prompts, positions)
+        nearest = pool.nearest(host.tokenise(behaviour.prompt), seed=seed)
+        return resample_baseline(host, dictionaries, self._as_turns(host, nearest), positions)
+
+    def _as_turns(self, host: HostModel, prompts: Sequence[Int[Tensor, " _"]]) -> Sequence[Int[Tensor, " _"]]:
+        """The prompts in the chat template, if it is wanted."""
+        if not self.chat:
+            return prompts
+        return [host.tokenise(host.tokenizer.decode(ids, skip_special_tokens=True), chat=True) for ids in prompts]
+
+
+@torch.no_grad()
+def _wrong(host: HostModel, behaviour: Behaviour) -> str | None:
+    """Why the model does not decide between the answers as the pair says, or None."""
+    assert behaviour.contrast_ids is not None
+    batch = behaviour.batch(host, [behaviour.prompt_ids, behaviour.contrast_ids])
+    clean, patch = behaviour.metric(host.forward(batch, logits_to_keep=behaviour.kept_logits).logits).tolist()
+    if clean <= 0:
+        return "the model prefers patch_answer after clean_prefix"
+    return None if patch < 0 else "the model prefers clean_answer after patch_prefix"
