@@ -134,10 +134,8 @@ def _error_node(ensemble: Ensemble, site: Site, place: int, scored: PlaceEffects
 
 def _error_norms(runs: Runs, site: Site, position: int) -> torch.Tensor:
     """Norm of the error in the clean run, and its mean over the references."""
-    dictionary = runs.dictionaries[site]
-    clean = runs.clean[site][0, position]
     base = [runs.baseline_error(site, r)[position].norm() for r in range(runs.baseline.n_references)]
-    return torch.stack([(clean - dictionary.decode(dictionary.encode(clean))).norm(), torch.stack(base).mean()])
+    return torch.stack([runs.clean_error(site)[position].norm(), torch.stack(base).mean()])
 
 
 def _faithfulness(selection: Selection) -> Faithfulness:

@@ -71,7 +71,7 @@ def open_workbench(
 
 def _load(host: HostModel, saes: str | Path | None, patterns: str) -> dict[Site, SAE]:
     if saes is not None:
-        return load_saes(saes, host=host, sites=patterns)
+        return load_saes(saes, host=host, sites=patterns, transcoders=True)
     bundle = find_bundle(host.name)
     if bundle is None:
         raise ValueError(

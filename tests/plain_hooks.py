@@ -5,22 +5,31 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import LlamaForCausalLM
+from transformers import PreTrainedModel
 
 from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
 
 
-def module_at(model: LlamaForCausalLM, site: Site) -> nn.Module:
-    """The Llama module whose output a site is."""
-    if site.kind == "embed":
-        return model.model.embed_tokens
-    layer = model.model.layers[site.layer]
-    return {"attn_out": layer.self_attn, "mlp_out": layer.mlp, "resid_post": layer}[site.kind]
+def module_at(model: PreTrainedModel, site: Site) -> nn.Module:
+    """The module whose output a site is, by hand for each family."""
+    family = model.config.model_type
+    if family == "gpt_neox":
+        stack = model.gpt_neox
+        embedding, names = stack.embed_in, {"attn_out": "attention", "mlp_out": "mlp"}
+    else:
+        stack = model.model.language_model if family == "gemma3" else model.model
+        embedding, names = stack.embed_tokens, {"attn_out": "self_attn", "mlp_out": "mlp"}
+        if family.startswith("gemma"):
+            names = {"attn_out": "post_attention_layernorm", "mlp_out": "post_feedforward_layernorm"}
+    if site.layer is None:
+        return embedding
+    layer = stack.layers[site.layer]
+    return getattr(layer, names[site.kind]) if site.kind in names else layer
 
 
 @contextmanager
-def plain_hooks(model: LlamaForCausalLM, visits: Mapping[Site, Callable[[Tensor], Tensor | None]]) -> Iterator[None]:
+def plain_hooks(model: PreTrainedModel, visits: Mapping[Site, Callable[[Tensor], Tensor | None]]) -> Iterator[None]:
     """Call each function on the activation at its site; what it returns, if anything, replaces the activation."""
 
     def hook(visit: Callable[[Tensor], Tensor | None]) -> Callable[..., Any]:
@@ -40,7 +49,7 @@ def plain_hooks(model: LlamaForCausalLM, visits: Mapping[Site, Callable[[Tensor]
             handle.remove()
 
 
-def plain_logits(model: LlamaForCausalLM, batch: TokenBatch) -> Tensor:
+def plain_logits(model: PreTrainedModel, batch: TokenBatch) -> Tensor:
     """Logits of the model by itself."""
     return model(
         input_ids=batch.ids,

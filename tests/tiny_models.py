@@ -5,15 +5,57 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging
 
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.transcoder import Transcoder
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
 SPECIAL_TOKENS = ["<pad>", "<bos>", "<eos>", "<unk>"]
 WORDS = [f"w{index}" for index in range(44)]
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+    "vocab_size": 48,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+GEMMA: dict[str, Any] = {**SIZES, "head_dim": 8, "query_pre_attn_scalar": 8, "sliding_window": 4}
+NEOX: dict[str, Any] = {name: value for name, value in SIZES.items() if name != "num_key_value_heads"}
+VISION = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "image_size": 28,
+    "patch_size": 14,
+}
+FAMILY_SETTINGS: dict[str, dict[str, Any]] = {
+    "llama": SIZES,
+    "qwen2": SIZES,
+    "qwen3": {**SIZES, "head_dim": 8},
+    "gemma2": {**GEMMA, "final_logit_softcapping": 3.0},
+    "gemma3_text": GEMMA,
+    "gemma3": {"text_config": GEMMA, "vision_config": VISION},
+    "gpt_neox": NEOX,
+    "gpt_neox sequential": {**NEOX, "use_parallel_residual": False},
+}
+"""Configurations of every supported family, by model type and what sets a second one apart."""
 
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
@@ -28,22 +70,9 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 def tiny_llama_model(*, seed: int = 0, **overrides: Any) -> LlamaForCausalLM:
     """A random Llama of three layers and width 32; `overrides` go to its configuration."""
-    settings: dict[str, Any] = {
-        "hidden_size": 32,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "intermediate_size": 64,
-        "vocab_size": 48,
-        "max_position_embeddings": 64,
-        "initializer_range": 0.2,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-    }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LlamaForCausalLM(LlamaConfig(**{**settings, **overrides})).eval()
+        return LlamaForCausalLM(LlamaConfig(**{**SIZES, **overrides})).eval()
 
 
 def save_tiny_llama(path: Path, *, seed: int = 0, **overrides: Any) -> Path:
@@ -62,6 +91,24 @@ def tiny_llama(*, seed: int = 0, **overrides: Any) -> HostModel:
     return HostModel(tiny_llama_model(seed=seed, **overrides), tiny_tokenizer(), name="tiny")
 
 
+def tiny_family_model(name: str, *, seed: int = 0) -> PreTrainedModel:
+    """A random model of three layers and width 32 of a family, with norms that are not all alike."""
+    logging.set_verbosity_error()
+    config = AutoConfig.for_model(name.split()[0], **FAMILY_SETTINGS[name])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config).eval()
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.data += 0.2 * torch.randn_like(parameter)
+    return model
+
+
+def tiny_family(name: str, *, seed: int = 0) -> HostModel:
+    """The random model of a family as a host, in memory."""
+    return HostModel(tiny_family_model(name, seed=seed), tiny_tokenizer(), name=f"tiny {name}")
+
+
 def random_sae(d_model: int = 32, d_sae: int = 64, site: Site | None = None, seed: int = 0) -> SAE:
     """A random dictionary of which about a third of the features are active on activations of unit scale."""
     generator = torch.Generator().manual_seed(seed)
@@ -73,4 +120,21 @@ def random_sae(d_model: int = 32, d_sae: int = 64, site: Site | None = None, see
         b_dec=0.1 * torch.randn(d_model, generator=generator),
         threshold=torch.full((d_sae,), 0.4),
         site=site,
+    )
+
+
+def random_transcoder(layer: int, *, d_model: int = 32, d_sae: int = 64, seed: int = 0, skip: bool = False) -> Transcoder:
+    """A random transcoder from a layer's MLP input to its output."""
+    like = random_sae(d_model, d_sae, seed=seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    decoder_rows = torch.randn(d_sae, d_model, generator=generator)
+    return Transcoder(
+        input_site=Site("mlp_in", layer),
+        site=Site("mlp_out", layer),
+        w_skip=0.2 * torch.randn(d_model, d_model, generator=generator) if skip else None,
+        encoder_rows=like.encoder_rows,
+        b_enc=like.b_enc,
+        decoder_rows=torch.nn.functional.normalize(decoder_rows, dim=-1),
+        b_dec=like.b_dec,
+        threshold=like.threshold,
     )

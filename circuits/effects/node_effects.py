@@ -180,8 +180,7 @@ def _measured(runs: Runs, site: Site, scored: SiteEffects) -> SiteEffects:
     values = runs.baseline.features[site].columns(feature_ids)[:, scored.position, column]
     decoder_rows = decoder_rows_of(dictionary, scored.feature_id)
     at_nodes = runs.at_nodes.nonzero()[:, 0]
-    clean = runs.clean[site][0, : runs.n_positions]
-    clean_error = clean - dictionary.decode(dictionary.encode(clean))
+    clean_error = runs.clean_error(site)
     effect = torch.zeros_like(scored.indirect_effect)
     error_effect = torch.zeros_like(scored.error_effect)
     for reference in range(runs.baseline.n_references):

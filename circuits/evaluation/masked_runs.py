@@ -5,8 +5,8 @@ everything else at the sites, all error terms included, to its baseline:
 
     x' = x_baseline + sum over kept features of (f(x) - f_baseline) * W_dec[f]
 
-so a dictionary without features does nothing, whatever its errors carry. Circuits are rows of a batch, each with its
-mask.
+so a dictionary without features does nothing, whatever its errors carry. Of a transcoder f(x) is that of what it reads
+on the current stream, and its skip path goes with the errors. Circuits are rows of a batch, each with its mask.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from circuits.runs.dictionaries import Dictionary, decoder_rows_of
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 from circuits.runs.runs import Runs
-from sae.host.host import Edit
+from sae.host.reading_edits import ReadingEdit, host_edits
 from sae.host.sites import Site
 
 __all__ = ["ALL_FEATURES", "ensemble_metrics", "masked_metrics"]
@@ -29,7 +29,7 @@ __all__ = ["ALL_FEATURES", "ensemble_metrics", "masked_metrics"]
 ALL_FEATURES = None
 """Stands for the circuit of all features; errors still take their baseline."""
 
-EditMaker = Callable[..., Edit]
+EditMaker = Callable[..., ReadingEdit]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _run_cells(runs: Runs, cells: list[tuple[NodeSet | None, int]], edit_of: Edi
     references = torch.tensor([reference for _, reference in cells], device=batch.ids.device)
     node_sets = [circuit for circuit, _ in cells]
     edits = {site: edit_of(runs, site, node_sets, references, batch.node_mask) for site in runs.sites}
-    run = runs.host.forward(batch, edits, logits_to_keep=runs.behaviour.kept_logits)
+    run = runs.host.forward(batch, host_edits(edits, runs.input_sites), logits_to_keep=runs.behaviour.kept_logits)
     return runs.behaviour.metric(run.logits)
 
 
@@ -94,7 +94,7 @@ def _masked_edit(
     circuits: Sequence[NodeSet],
     references: Int[Tensor, " cells"],
     is_node: Bool[Tensor, "rows full"],
-) -> Edit:
+) -> ReadingEdit:
     """Keep each row's own features; only the columns that some row keeps are encoded."""
     own = [circuit.nodes.get(site) for circuit in circuits]
     named = [features for nodes in own if nodes is not None for features in [nodes[1]]]
@@ -117,11 +117,14 @@ def _masked_edit(
 
 
 def _mask_features(
-    dictionary: Dictionary, mask: _SiteMask, x: Float[Tensor, "rows full d_model"]
+    dictionary: Dictionary,
+    mask: _SiteMask,
+    read: Float[Tensor, "rows full d_model"],
+    x: Float[Tensor, "rows full d_model"],
 ) -> Float[Tensor, "rows full d_model"]:
     masked = mask.baseline
     if len(mask.feature_ids):
-        moved = (dictionary.encode_features(x, mask.feature_ids) - mask.baseline_acts) * mask.kept
+        moved = (dictionary.encode_features(read, mask.feature_ids) - mask.baseline_acts) * mask.kept
         masked = masked + moved @ decoder_rows_of(dictionary, mask.feature_ids)
     return torch.where(mask.is_node[..., None], masked, x)
 
@@ -132,14 +135,16 @@ def _all_features_edit(
     circuits: Sequence[NodeSet | None],
     references: Int[Tensor, " cells"],
     is_node: Bool[Tensor, "rows full"],
-) -> Edit:
+) -> ReadingEdit:
     """Keep all features; the error takes its baseline."""
     errors = torch.stack([runs.baseline_error(site, reference) for reference in references.tolist()])
     errors = torch.nn.functional.pad(errors, (0, 0, 0, is_node.shape[1] - errors.shape[1]))
     errors = errors.repeat_interleave(runs.behaviour.rows_per_prompt, dim=0)
     dictionary = runs.dictionaries[site]
 
-    def edit(x: Float[Tensor, "rows full d_model"]) -> Float[Tensor, "rows full d_model"]:
-        return torch.where(is_node[..., None], dictionary.decode(dictionary.encode(x)) + errors, x)
+    def edit(
+        read: Float[Tensor, "rows full d_model"], x: Float[Tensor, "rows full d_model"]
+    ) -> Float[Tensor, "rows full d_model"]:
+        return torch.where(is_node[..., None], dictionary.decode(dictionary.encode(read)) + errors, x)
 
     return edit

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.runs.active_features import ActiveFeatures, encode_active
-from circuits.runs.dictionaries import Dictionary
+from circuits.runs.dictionaries import Dictionary, input_sites_of
 from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
 
@@ -40,7 +40,7 @@ class Baseline:
 
     kind: str
     activations: Mapping[Site, Float[Tensor, "references seq d_model"]]
-    """decode(features) + error of the baseline; only node positions are ever used."""
+    """decode(features) + error of the baseline, and what transcoders read; only node positions are ever used."""
     features: Mapping[Site, ActiveFeatures]
     """One row per reference."""
 
@@ -87,20 +87,22 @@ def mean_baseline(
     """The mean features and the mean error over all node positions of the references."""
     batch = host.batch(references)
     captured = _captured(host, batch, dictionaries)
-    activations, features = {}, {}
-    for site, x in captured.items():
-        at_nodes = x[batch.node_mask]
-        summed = torch.stack([dictionaries[site].encode(chunk).sum(dim=0) for chunk in at_nodes.split(512)])
-        mean_features = summed.sum(dim=0) / len(at_nodes)
-        activations[site] = at_nodes.mean(dim=0).expand(1, len(node_positions), -1)
-        features[site] = _same_everywhere(mean_features, node_positions)
+    at_nodes = {site: x[batch.node_mask] for site, x in captured.items()}
+    activations = {site: x.mean(dim=0).expand(1, len(node_positions), -1) for site, x in at_nodes.items()}
+    features = {}
+    for site, read in input_sites_of(dictionaries).items():
+        chunks = at_nodes[read].split(512)
+        summed = torch.stack([dictionaries[site].encode(chunk).sum(dim=0) for chunk in chunks])
+        features[site] = _same_everywhere(summed.sum(dim=0) / len(at_nodes[read]), node_positions)
     return Baseline("mean", activations, features)
 
 
 def zero_baseline(dictionaries: Mapping[Site, Dictionary], node_positions: Bool[Tensor, " seq"]) -> Baseline:
-    """Every feature off and no error: the stream is `b_dec`."""
+    """Every feature off and no error: the stream is `b_dec`, and transcoders read zeros."""
     activations, features = {}, {}
     for site, dictionary in dictionaries.items():
+        if dictionary.input_site is not None:
+            activations[dictionary.input_site] = torch.zeros_like(dictionary.b_dec).expand(1, len(node_positions), -1)
         activations[site] = dictionary.b_dec.expand(1, len(node_positions), -1)
         features[site] = _same_everywhere(dictionary.b_dec.new_zeros(dictionary.d_sae), node_positions)
     return Baseline("zero", activations, features)
@@ -109,7 +111,8 @@ def zero_baseline(dictionaries: Mapping[Site, Dictionary], node_positions: Bool[
 def _captured(
     host: "HostModel", batch: TokenBatch, dictionaries: Mapping[Site, Dictionary]
 ) -> dict[Site, Float[Tensor, "rows padded d_model"]]:
-    return {site: x.float() for site, x in host.capture(batch, list(dictionaries)).items()}
+    sites = {*dictionaries, *input_sites_of(dictionaries).values()}
+    return {site: x.float() for site, x in host.capture(batch, sites).items()}
 
 
 def _encoded(
@@ -118,7 +121,10 @@ def _encoded(
     activations: Mapping[Site, Float[Tensor, "references seq d_model"]],
     node_positions: Bool[Tensor, " seq"],
 ) -> Baseline:
-    features = {site: encode_active(dictionaries[site], x, node_positions) for site, x in activations.items()}
+    features = {
+        site: encode_active(dictionaries[site], activations[read], node_positions)
+        for site, read in input_sites_of(dictionaries).items()
+    }
     return Baseline(kind, dict(activations), features)
 
 

@@ -1,5 +1,7 @@
 """What circuits need of a dictionary, and the coordinate bases that stand beside SAEs for comparison."""
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -7,7 +9,15 @@ from torch import Tensor
 from sae.dictionary.autoencoder import SAE
 from sae.host.sites import Site
 
-__all__ = ["BASES", "CoordinateBasis", "Dictionary", "decoder_derivative", "decoder_rows_of", "encoder_rows_of"]
+__all__ = [
+    "BASES",
+    "CoordinateBasis",
+    "Dictionary",
+    "decoder_derivative",
+    "decoder_rows_of",
+    "encoder_rows_of",
+    "input_sites_of",
+]
 
 BASES = ("features", "neurons", "residual")
 
@@ -19,6 +29,8 @@ class CoordinateBasis:
 
     At an `mlp_neurons` site they are the hidden neurons of the MLP; elsewhere the coordinates of the stream.
     """
+
+    input_site = None
 
     def __init__(self, site: Site, width: int, device: torch.device | str = "cpu") -> None:
         self.site = site
@@ -45,7 +57,15 @@ class CoordinateBasis:
 
 
 Dictionary = SAE | CoordinateBasis
-"""An affine decoder with an encoder: `x = decode(f) + error`."""
+"""An affine decoder with an encoder: `x = decode(f) + error`. A `Transcoder`, which is an SAE, encodes another tensor.
+
+What a transcoder's skip path adds is part of the error here: circuits count features only.
+"""
+
+
+def input_sites_of(dictionaries: Mapping[Site, Dictionary]) -> dict[Site, Site]:
+    """For each site with a dictionary the one that is encoded: itself, unless a transcoder stands there."""
+    return {site: dictionary.input_site or site for site, dictionary in dictionaries.items()}
 
 
 def decoder_rows_of(dictionary: Dictionary, feature_ids: Int[Tensor, " chosen"]) -> Float[Tensor, "chosen d_model"]:

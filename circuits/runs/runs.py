@@ -12,7 +12,7 @@ from torch import Tensor
 from circuits.prompts.behaviour import Behaviour
 from circuits.runs.active_features import ActiveFeatures, encode_active
 from circuits.runs.baselines import Baseline
-from circuits.runs.dictionaries import Dictionary
+from circuits.runs.dictionaries import Dictionary, input_sites_of
 from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
 
@@ -41,7 +41,7 @@ class Runs:
     batch: TokenBatch
     """The clean prompt: one row, or one for each answer where answers are scored token by token."""
     clean: Mapping[Site, Float[Tensor, "rows full d_model"]]
-    """Clean activations of `batch`, appended answer tokens included."""
+    """Clean activations of `batch`, appended answer tokens included, also where transcoders read."""
     clean_metric: float
 
     @classmethod
@@ -54,7 +54,8 @@ class Runs:
     ) -> "Runs":
         """Run the clean prompt and keep its activations."""
         batch = behaviour.batch(host, [behaviour.prompt_ids])
-        run = host.forward(batch, capture=list(dictionaries), logits_to_keep=behaviour.kept_logits)
+        sites = {*dictionaries, *input_sites_of(dictionaries).values()}
+        run = host.forward(batch, capture=sites, logits_to_keep=behaviour.kept_logits)
         clean = {site: x.float() for site, x in run.activations.items()}
         return cls(host, behaviour, dictionaries, baseline, batch, clean, behaviour.metric(run.logits)[0].item())
 
@@ -62,6 +63,11 @@ class Runs:
     def sites(self) -> list[Site]:
         """Sites with a dictionary, in forward order."""
         return list(self.dictionaries)
+
+    @cached_property
+    def input_sites(self) -> dict[Site, Site]:
+        """What the dictionary of each site encodes: that site, or for a transcoder one before it."""
+        return input_sites_of(self.dictionaries)
 
     @property
     def n_positions(self) -> int:
@@ -77,8 +83,8 @@ class Runs:
     def clean_features(self) -> dict[Site, ActiveFeatures]:
         """Features of the clean prompt, one row."""
         return {
-            site: encode_active(self.dictionaries[site], x[:1, : self.n_positions], self.at_nodes)
-            for site, x in self.clean.items()
+            site: encode_active(self.dictionaries[site], self.clean[read][:1, : self.n_positions], self.at_nodes)
+            for site, read in self.input_sites.items()
         }
 
     def baseline_rows(self, site: Site) -> Float[Tensor, "references full d_model"]:
@@ -86,6 +92,11 @@ class Runs:
         x = self.baseline.activations[site]
         tail = self.batch.ids.shape[1] - self.n_positions
         return torch.nn.functional.pad(x, (0, 0, 0, tail)) if tail else x
+
+    def clean_error(self, site: Site) -> Float[Tensor, "seq d_model"]:
+        """What the prompt's features leave unexplained of its activation."""
+        dictionary, n = self.dictionaries[site], self.n_positions
+        return self.clean[site][0, :n] - dictionary.decode(dictionary.encode(self.clean[self.input_sites[site]][0, :n]))
 
     def baseline_error(self, site: Site, reference: int) -> Float[Tensor, "seq d_model"]:
         """What the baseline's features leave unexplained of its activation."""

@@ -53,6 +53,9 @@ class SAE:
             d_sae or stands beside thresholds.
     """
 
+    input_site: Site | None = None
+    """What the encoder reads, where that is not what the decoder writes."""
+
     def __init__(
         self,
         *,
@@ -142,14 +145,18 @@ class SAE:
 
     @cached_property
     def content_hash(self) -> str:
-        """SHA-256 over shapes and float32 values of the five tensors, and `top_k`: equal hashes, equal dictionaries."""
-        digest = hashlib.sha256(f"top_k{self.top_k}".encode() if self.top_k else b"")
+        """SHA-256 over shapes and float32 values of the tensors, and `top_k`: equal hashes, equal dictionaries."""
+        digest = hashlib.sha256(self._kind().encode())
         for name, tensor in self.tensors().items():
             digest.update(f"{name}{tuple(tensor.shape)}".encode())
             # feature-major bytes: no transposed copy of a large encoder
             stored = self.encoder_rows if name == "W_enc" else tensor
             digest.update(stored.detach().cpu().contiguous().numpy().data)
         return digest.hexdigest()
+
+    def _kind(self) -> str:
+        """What sets dictionaries of equal tensors apart."""
+        return f"top_k{self.top_k}" if self.top_k else ""
 
     def pre_acts(self, x: Float[Tensor, "*batch d_model"]) -> Float[Tensor, "*batch d_sae"]:
         """Pre-activations `x @ W_enc + b_enc`."""
@@ -188,6 +195,13 @@ class SAE:
         """The reconstruction `feature_acts @ W_dec + b_dec`."""
         return feature_acts.float() @ self.decoder_rows + self.b_dec
 
+    def reconstruct(
+        self, feature_acts: Float[Tensor, "*batch d_sae"], x: Float[Tensor, "*batch d_model"]
+    ) -> Float[Tensor, "*batch d_model"]:
+        """What the dictionary makes of `x`, which its encoder read: here `decode(feature_acts)`."""
+        self._check_width(x)
+        return self.decode(feature_acts)
+
     def decode_sparse(self, feature_acts: FeatureActs) -> Float[Tensor, "tokens d_model"]:
         """The reconstruction from sparse activations; tokens without an active feature give `b_dec`."""
         weighted_rows = functional.embedding_bag(
@@ -212,22 +226,22 @@ class SAE:
         return self._with_tensors({name: tensor.to(device) for name, tensor in self.tensors().items()})
 
     def rounded(self, dtype: torch.dtype = torch.bfloat16) -> "SAE":
-        """The dictionary that `save` writes: both weight matrices rounded, biases and threshold kept."""
-        tensors = self.tensors()
-        return self._with_tensors({name: tensors[name].to(dtype).float() for name in ("W_enc", "W_dec")})
+        """The dictionary that `save` writes: weight matrices rounded, biases and threshold kept."""
+        weights = {name: tensor for name, tensor in self.tensors().items() if name.startswith("W_")}
+        return self._with_tensors({name: weight.to(dtype).float() for name, weight in weights.items()})
 
     def with_threshold(self, threshold: Float[Tensor, " d_sae"]) -> "SAE":
         """The JumpReLU dictionary with other thresholds; one that was TopK no longer is."""
         stored = self.stored()
         stored = replace(stored, tensors=stored.tensors | {"threshold": threshold}, top_k=None)
-        return SAE.from_stored(stored, path=self.path)
+        return self.from_stored(stored, path=self.path)
 
     def with_metadata(self, metadata: Mapping[str, Any]) -> "SAE":
         """The same dictionary with another record."""
-        return SAE.from_stored(replace(self.stored(), metadata=dict(metadata)), path=self.path)
+        return self.from_stored(replace(self.stored(), metadata=dict(metadata)), path=self.path)
 
     def _with_tensors(self, tensors: Mapping[str, Tensor]) -> "SAE":
-        return SAE.from_stored(replace(self.stored(), tensors=self.tensors() | dict(tensors)), path=self.path)
+        return self.from_stored(replace(self.stored(), tensors=self.tensors() | dict(tensors)), path=self.path)
 
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> "SAE":
@@ -250,7 +264,15 @@ class SAE:
 
     @classmethod
     def from_stored(cls, stored: StoredSAE, *, path: Path | None = None) -> "SAE":
-        """The dictionary that was read from a file or a release."""
+        """The dictionary that was read from a file or a release.
+
+        Raises:
+            ValueError: It is a transcoder.
+        """
+        if stored.input_site is not None:
+            raise ValueError(
+                f"{path or 'it'} is a transcoder from {stored.input_site} to {stored.site}, expected an SAE"
+            )
         return cls(
             encoder_rows=stored.tensors["W_enc"].T,
             b_enc=stored.tensors["b_enc"],

@@ -9,6 +9,7 @@ from sae.dictionary.autoencoder import SAE
 from sae.dictionary.formats.registry import is_sae_directory, read_site
 from sae.dictionary.host_record import check_recorded_host
 from sae.dictionary.releases import load_pretrained, release_sites
+from sae.dictionary.transcoder import load_dictionary
 from sae.host.host import HostModel
 from sae.host.sites import Site, match_sites
 
@@ -17,7 +18,9 @@ __all__ = ["load_saes"]
 Loader = Callable[[], SAE]
 
 
-def load_saes(location: str | Path, *, host: HostModel, sites: str = "resid_post.*") -> dict[Site, SAE]:
+def load_saes(
+    location: str | Path, *, host: HostModel, sites: str = "resid_post.*", transcoders: bool = False
+) -> dict[Site, SAE]:
     """Load the SAEs at some sites and check that they belong to the host.
 
     Args:
@@ -25,19 +28,23 @@ def load_saes(location: str | Path, *, host: HostModel, sites: str = "resid_post
             `RELEASE:SAE_ID`.
         host: The model that they are to be spliced into.
         sites: Comma list of sites with globs, as in `resid_post.*,mlp_out.2`.
+        transcoders: Whether a dictionary may be a `Transcoder`; its site is the one that it writes.
 
     Returns:
         The SAEs by site, in forward order, on the host's device.
 
     Raises:
         ValueError: Nothing is found at `location`, no SAE is at an asked site, two are at the same site, or
-            one does not fit the host.
+            one does not fit the host or is an unwanted transcoder.
     """
     path = Path(location).expanduser()
     loaders = _directory_loaders(path) if path.exists() else _release_loaders(str(location))
     chosen = {site: loaders[site]() for site in _chosen_sites(loaders, sites, host=host, location=str(location))}
     for site, sae in chosen.items():
-        _check_fits(sae, site, host=host, source=str(sae.path or location))
+        source = str(sae.path or location)
+        if sae.input_site is not None and not transcoders:
+            raise ValueError(f"{source} is a transcoder from {sae.input_site} to {site}, expected an SAE")
+        _check_fits(sae, site, host=host, source=source)
     return {site: sae.to(host.device) for site, sae in chosen.items()}
 
 
@@ -83,7 +90,7 @@ def _directory_loaders(path: Path) -> dict[Site, Loader]:
         if site in sources:
             raise ValueError(f"{sources[site]} and {directory} are both at {site}; name one of them")
         sources[site] = directory
-    return {site: partial(SAE.load, directory) for site, directory in sources.items()}
+    return {site: partial(load_dictionary, directory) for site, directory in sources.items()}
 
 
 def _release_loaders(location: str) -> dict[Site, Loader]:

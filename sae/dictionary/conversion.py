@@ -10,6 +10,7 @@ from sae.dictionary.formats.registry import WRITERS
 from sae.dictionary.formats.saelens import write_saelens
 from sae.dictionary.labels import LABELS_FILE
 from sae.dictionary.releases import load_pretrained
+from sae.dictionary.transcoder import load_dictionary
 
 __all__ = ["convert"]
 
@@ -38,6 +39,8 @@ def convert(source: str | Path, output: str | Path, *, to: str = "saelens") -> S
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"output {str(output)!r} holds something already; give another directory")
     sae = _load(source)
+    if sae.input_site is not None and to != "saelens":
+        raise ValueError(f"a transcoder from {sae.input_site} to {sae.site} has no place in {to}, expected saelens")
     if to == "saelens":
         write_saelens(output, sae.stored(), weight_dtype=_lossless_dtype(sae))
     else:
@@ -50,7 +53,7 @@ def convert(source: str | Path, output: str | Path, *, to: str = "saelens") -> S
 def _load(source: str | Path) -> SAE:
     path = Path(source).expanduser()
     release, _, sae_id = str(source).partition(":")
-    return load_pretrained(release, sae_id) if sae_id and not path.exists() else SAE.load(path)
+    return load_pretrained(release, sae_id) if sae_id and not path.exists() else load_dictionary(path)
 
 
 def _lossless_dtype(sae: SAE) -> torch.dtype:

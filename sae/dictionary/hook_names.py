@@ -2,16 +2,20 @@
 
 import re
 
-from sae.host.sites import FAMILIES, Site, all_sites
+from sae.host.sites import FAMILIES, MLP_INPUT, Site, all_sites
 
 __all__ = ["hf_hook_name", "hook_name", "site_from_hook_name"]
 
 TRANSFORMER_LENS = {
     "embed": "hook_embed",
     "attn_out": "blocks.{layer}.hook_attn_out",
+    MLP_INPUT: "blocks.{layer}.mlp.hook_in",
     "mlp_out": "blocks.{layer}.hook_mlp_out",
     "resid_post": "blocks.{layer}.hook_resid_post",
 }
+
+# Gemma uses names of Llama's for other places: these alone say what a Hugging Face name means.
+UNAMBIGUOUS_FAMILIES = ("llama", "gpt_neox")
 
 
 def hook_name(site: Site) -> str:
@@ -33,7 +37,9 @@ def site_from_hook_name(name: str) -> Site | None:
     layer = int(layer_in_name[1]) if layer_in_name else 0
     if name == f"blocks.{layer}.hook_resid_pre":
         return Site("resid_post", layer - 1) if layer else Site("embed", None)
+    if name == hook_name(Site(MLP_INPUT, layer)):
+        return Site(MLP_INPUT, layer)
     for site in all_sites(layer + 1):
-        if name == hook_name(site) or any(name == family.module_path(site) for family in FAMILIES.values()):
+        if name == hook_name(site) or any(name == FAMILIES[known].module_path(site) for known in UNAMBIGUOUS_FAMILIES):
             return site
     return None

@@ -6,6 +6,7 @@ from typing import Any
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.formats.saelens import from_saelens
 from sae.dictionary.hook_names import site_from_hook_name
+from sae.dictionary.transcoder import dictionary_of
 from sae.host.sites import Site
 
 __all__ = ["load_pretrained", "release_sites"]
@@ -26,7 +27,7 @@ def release_sites(release: str) -> dict[Site, str]:
 
 
 def load_pretrained(release: str, sae_id: str) -> SAE:
-    """Download one SAE of a release, or find it in the cache.
+    """Download one SAE or transcoder of a release, or find it in the cache.
 
     Raises:
         ValueError: It cannot be had, or is of a kind that is neither JumpReLU, ReLU nor TopK.
@@ -39,7 +40,7 @@ def load_pretrained(release: str, sae_id: str) -> SAE:
             theirs = sae_lens.SAE.from_pretrained(release, sae_id)
     except Exception as error:
         raise ValueError(f"cannot load the SAE {release}:{sae_id}: {_first_line(error)}") from error
-    return SAE.from_stored(from_saelens(theirs.cfg.to_dict(), theirs.state_dict(), source=f"{release}:{sae_id}"))
+    return dictionary_of(from_saelens(theirs.cfg.to_dict(), theirs.state_dict(), source=f"{release}:{sae_id}"))
 
 
 def _saes_of(release: str) -> list[str]:

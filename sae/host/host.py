@@ -185,19 +185,27 @@ class HostModel(LanguageModel):
         return results["metric"].detach(), _gradients(results["metric"], [held])[0]
 
     @torch.enable_grad()
-    def cut_graph(self, batch: TokenBatch, sites: Iterable[Site]) -> CutGraph:
+    def cut_graph(self, batch: TokenBatch, sites: Iterable[Site], *, input_sites: Collection[Site] = ()) -> CutGraph:
         """Run the model with each of some sites replaced by a leaf of equal value, in float32.
 
         Vector-Jacobian products from `inputs[site]` to the leaves of `parents(site, sites)` are the direct
         effects: those that pass through none of the other sites.
+
+        Args:
+            batch: What to run.
+            sites: Where to cut.
+            input_sites: More sites to return as `inputs`, uncut, such as those that transcoders read.
         """
-        ordered = self._live.in_order(sites)
+        cut_sites = set(sites)
+        ordered = self._live.in_order({*cut_sites, *input_sites})
         inputs: dict[Site, Tensor] = {}
         leaves: dict[Site, Tensor] = {}
 
         def cut() -> None:
             for site in ordered:
                 inputs[site] = self._live.read(site)
+                if site not in cut_sites:
+                    continue
                 leaves[site] = self._live.write(site, inputs[site].detach().requires_grad_(True))
             raise _Halt
 

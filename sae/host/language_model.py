@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sae.host.loading import load_model, load_tokenizer, locate_model, resolve_device, resolve_dtype
 from sae.host.prompts import prompt_ids
-from sae.host.sites import NEURONS, Site, all_sites, family_of, neuron_sites
+from sae.host.sites import NEURONS, Site, all_sites, configured_family, inner_sites
 from sae.host.token_batch import TokenBatch
 
 __all__ = ["LanguageModel"]
@@ -29,8 +29,8 @@ class LanguageModel:
 
     Attributes:
         family: Module paths of the model's family.
-        sites: All sites of width d_model, in forward order.
-        all_sites: These and the MLP neurons.
+        sites: The stream and what is added to it, in forward order.
+        all_sites: These, what each MLP reads, and its neurons.
         context_length: Most tokens that a row may have.
 
     Raises:
@@ -38,16 +38,18 @@ class LanguageModel:
     """
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, path: Path | None = None) -> None:
-        self.family = family_of(model.config.model_type)
+        self.family = configured_family(model.config)
+        config = model.config.get_text_config()
         self.name = name
         self.path = path
         self.tokenizer = tokenizer
-        self.d_model: int = model.config.hidden_size
-        self.n_layers: int = model.config.num_hidden_layers
-        self.vocab_size: int = model.config.vocab_size
-        self.context_length: int = model.config.max_position_embeddings
+        self.d_model: int = config.hidden_size
+        self.d_mlp: int = config.intermediate_size
+        self.n_layers: int = config.num_hidden_layers
+        self.vocab_size: int = config.vocab_size
+        self.context_length: int = config.max_position_embeddings
         self.sites = all_sites(self.n_layers)
-        self.all_sites = tuple(sorted((*self.sites, *neuron_sites(self.n_layers))))
+        self.all_sites = tuple(sorted((*self.sites, *inner_sites(self.n_layers))))
         self._model = model.requires_grad_(False).eval()
 
     @classmethod
@@ -88,7 +90,7 @@ class LanguageModel:
 
     def width(self, site: Site) -> int:
         """Length of the activation vector at a site."""
-        return self._model.config.intermediate_size if site.kind == NEURONS else self.d_model
+        return self.d_mlp if site.kind == NEURONS else self.d_model
 
     def tokenise(self, text: str, *, chat: bool = False) -> Int[Tensor, " seq"]:
         """Token ids as the model is fed them, BOS included where the tokenizer has one.

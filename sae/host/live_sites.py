@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from sae.host.passes import Edit
-from sae.host.sites import NEURONS, Site
+from sae.host.sites import READ_KINDS, Site
 
 __all__ = ["LiveSites"]
 
@@ -15,7 +15,7 @@ class LiveSites:
     """The sites of a model; inside a running pass they must be visited in forward order.
 
     Args:
-        modules: For each site a handle whose `output` (for neurons, `input`) can be read and set while the model
+        modules: For each site a handle whose `output` (for `READ_KINDS`, `input`) can be read and set while the model
             runs, and whose `skip` puts a value in the place of running it.
     """
 
@@ -35,14 +35,14 @@ class LiveSites:
 
     def read(self, site: Site) -> Tensor:
         """The activation that the running pass has at a site."""
-        if site.kind == NEURONS:
+        if site.kind in READ_KINDS:
             return self._modules[site].input
         output = self._modules[site].output
         return output[0] if isinstance(output, tuple) else output
 
     def write(self, site: Site, activation: Tensor) -> Tensor:
         """Let the running pass go on with another activation; returns it."""
-        if site.kind == NEURONS:
+        if site.kind in READ_KINDS:
             self._modules[site].input = activation
             return activation
         output = self._modules[site].output

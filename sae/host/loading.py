@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from sae.bundle import bundled_names, find_bundle
-from sae.host.sites import family_of
+from sae.host.sites import Family, family_of
 
 __all__ = ["load_model", "load_tokenizer", "locate_model", "resolve_device", "resolve_dtype"]
 
@@ -83,7 +83,7 @@ def locate_model(name: str) -> Path:
             f"unknown model {name!r}: neither bundled ({_bundled()}) nor a directory, "
             "nor a Hugging Face id of the form 'org/name'"
         )
-    _check_family(_download(name, CONFIG_FILES), name)
+    _family(_download(name, CONFIG_FILES), name)
     return _checked(_download(name, MODEL_FILES), name)
 
 
@@ -115,13 +115,14 @@ def load_model(path: Path, dtype: torch.dtype, device: torch.device, device_map:
     """
     from transformers import AutoModelForCausalLM
 
+    family = _family(path, str(path))
     try:
         with _progress_only_for_terminals():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 path,
                 dtype=dtype,
                 device_map=device_map,
-                attn_implementation="sdpa",
+                attn_implementation=family.attn_implementation,
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
@@ -140,19 +141,20 @@ def _checked(path: Path, name: str) -> Path:
     """The directory, once it is known to hold a model of a supported family."""
     if not (path / "config.json").is_file():
         raise ValueError(f"directory {str(path)!r} holds no model: config.json is missing")
-    _check_family(path, name)
+    _family(path, name)
     if not any(path.glob("*.safetensors")):
         raise ValueError(f"directory {str(path)!r} holds no weights, expected model.safetensors or its shards")
     return path
 
 
-def _check_family(path: Path, name: str) -> None:
+def _family(path: Path, name: str) -> Family:
+    """The family that the configuration in a model directory names."""
     try:
         model_type = json.loads((path / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError):
         raise ValueError(f"config.json of model {name!r} is damaged, expected JSON with a model_type") from None
     try:
-        family_of(model_type)
+        return family_of(model_type)
     except ValueError as error:
         raise ValueError(f"cannot use model {name!r}: {error}") from None
 

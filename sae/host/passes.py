@@ -53,8 +53,8 @@ class CutGraph:
     """The model cut open at some sites, in float32, with its autograd graph.
 
     Attributes:
-        inputs: What arrives at each site; depends, through autograd, on the leaves of its parents only.
-        leaves: What goes on from each site: equal values, no history.
+        inputs: What arrives at each site, cut or only read; depends, through autograd, on its parents' leaves only.
+        leaves: What goes on from each cut site: equal values, no history.
     """
 
     inputs: dict[Site, Float[Tensor, "batch seq d_model"]]

@@ -1,30 +1,38 @@
 """Where in a model activations can be read and replaced, and which places feed which.
 
 A site names a tensor [batch seq d_model]: `embed` is the token embedding, `attn_out.3` and `mlp_out.3` are
-what layer 3 adds to the residual stream, `resid_post.3` is the stream after layer 3. `mlp_neurons.3` [batch seq d_mlp]
-is what the MLP's last projection reads; it stands beside the others for comparison and carries no SAE.
+what layer 3 adds to the residual stream, `resid_post.3` is the stream after layer 3. Two more lie inside an MLP:
+`mlp_in.3` is what it reads, after the norm, where transcoders read; `mlp_neurons.3` [batch seq d_mlp] is what its last
+projection reads, which stands beside the others for comparison.
 """
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import total_ordering
+from typing import Any
 
 __all__ = [
     "FAMILIES",
+    "MLP_INPUT",
     "NEURONS",
+    "READ_KINDS",
     "Family",
     "Site",
     "all_sites",
+    "configured_family",
     "family_of",
+    "inner_sites",
     "match_sites",
-    "neuron_sites",
     "parent_sites",
 ]
 
+MLP_INPUT = "mlp_in"
 NEURONS = "mlp_neurons"
-LAYER_KINDS = ("attn_out", NEURONS, "mlp_out", "resid_post")
+READ_KINDS = (MLP_INPUT, NEURONS)
+"""Sites that are what a module reads; all others are what a module puts out."""
+LAYER_KINDS = ("attn_out", MLP_INPUT, NEURONS, "mlp_out", "resid_post")
 KINDS = ("embed", *LAYER_KINDS)
 SITE_PATTERN = re.compile(r"(?P<kind>[a-z_]+)(?:\.(?P<layer>\d+))?")
 MOST_NAMES_IN_A_MESSAGE = 12
@@ -36,7 +44,7 @@ class Site:
     """One place in a model; sites sort by forward depth.
 
     Attributes:
-        kind: `embed`, `attn_out`, `mlp_neurons`, `mlp_out` or `resid_post`.
+        kind: `embed`, `attn_out`, `mlp_in`, `mlp_neurons`, `mlp_out` or `resid_post`.
         layer: Decoder layer, counted from 0; None for `embed`.
     """
 
@@ -88,8 +96,10 @@ class Family:
         layers: The list of decoder layers, from the model.
         attention: The module whose output attention adds to the stream, from a layer.
         mlp: The module whose output the MLP adds to the stream, from a layer.
+        mlp_entry: The module whose input is what the MLP reads after the norm, from a layer.
         mlp_projection: The module that turns the MLP's neurons into its output, from a layer.
         parallel_attention: Attention and MLP of a layer read the same stream: the MLP does not see attention.
+        attn_implementation: What transformers is asked for; `eager` where scores are capped, which no faster form does.
     """
 
     decoder: str
@@ -97,16 +107,19 @@ class Family:
     layers: str
     attention: str
     mlp: str
+    mlp_entry: str
     mlp_projection: str
     parallel_attention: bool = False
+    attn_implementation: str = "sdpa"
 
     def module_path(self, site: Site) -> str:
-        """Path from the model to the module whose output is the site; for neurons, whose input it is."""
+        """Path from the model to the module whose output is the site; for `READ_KINDS`, whose input it is."""
         if site.layer is None:
             return self.embed
         layer = f"{self.layers}.{site.layer}"
         modules = {
             "attn_out": f".{self.attention}",
+            MLP_INPUT: f".{self.mlp_entry}",
             NEURONS: f".{self.mlp_projection}",
             "mlp_out": f".{self.mlp}",
             "resid_post": "",
@@ -114,15 +127,41 @@ class Family:
         return layer + modules[site.kind]
 
 
+_LLAMA = Family(
+    decoder="model",
+    embed="model.embed_tokens",
+    layers="model.layers",
+    attention="self_attn",
+    mlp="mlp",
+    mlp_entry="mlp",
+    mlp_projection="mlp.down_proj",
+)
+# Gemma norms what attention and MLP give before it adds them to the stream.
+_GEMMA = replace(_LLAMA, attention="post_attention_layernorm", mlp="post_feedforward_layernorm")
+
 # Keyed by the configuration's `model_type`: module names repeat across families with other meanings.
 FAMILIES: dict[str, Family] = {
-    "llama": Family(
-        decoder="model",
-        embed="model.embed_tokens",
-        layers="model.layers",
-        attention="self_attn",
+    "llama": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": _LLAMA,
+    "gemma2": replace(_GEMMA, attn_implementation="eager"),
+    "gemma3_text": _GEMMA,
+    # the text half of the model that also sees images
+    "gemma3": replace(
+        _GEMMA,
+        decoder="model.language_model",
+        embed="model.language_model.embed_tokens",
+        layers="model.language_model.layers",
+    ),
+    "gpt_neox": Family(
+        decoder="gpt_neox",
+        embed="gpt_neox.embed_in",
+        layers="gpt_neox.layers",
+        attention="attention",
         mlp="mlp",
-        mlp_projection="mlp.down_proj",
+        mlp_entry="mlp",
+        mlp_projection="mlp.dense_4h_to_h",
+        parallel_attention=True,
     ),
 }
 
@@ -138,15 +177,26 @@ def family_of(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
+def configured_family(config: Any) -> Family:
+    """The family of a transformers configuration; whether a GPT-NeoX is parallel is the configuration's to say.
+
+    Raises:
+        ValueError: The family is not supported.
+    """
+    family = family_of(config.model_type)
+    parallel = getattr(config, "use_parallel_residual", family.parallel_attention)
+    return replace(family, parallel_attention=parallel)
+
+
 def all_sites(n_layers: int) -> tuple[Site, ...]:
-    """Every site of width d_model in a model with `n_layers` decoder layers, in forward order."""
-    in_layers = (Site(kind, layer) for layer in range(n_layers) for kind in LAYER_KINDS if kind != NEURONS)
+    """The stream and what is added to it in a model with `n_layers` decoder layers, in forward order."""
+    in_layers = (Site(kind, layer) for layer in range(n_layers) for kind in LAYER_KINDS if kind not in READ_KINDS)
     return (Site("embed", None), *in_layers)
 
 
-def neuron_sites(n_layers: int) -> tuple[Site, ...]:
-    """The MLP neurons of every layer."""
-    return tuple(Site(NEURONS, layer) for layer in range(n_layers))
+def inner_sites(n_layers: int) -> tuple[Site, ...]:
+    """What each layer's MLP reads, and its neurons."""
+    return tuple(Site(kind, layer) for layer in range(n_layers) for kind in READ_KINDS)
 
 
 def match_sites(patterns: str, available: Sequence[Site]) -> list[Site]:
@@ -200,8 +250,10 @@ def _feeding(site: Site, family: Family) -> list[Site]:
     attention = Site("attn_out", layer)
     if site.kind == "attn_out":
         return [stream]
-    if site.kind == NEURONS:
+    if site.kind == MLP_INPUT:
         return [stream] if family.parallel_attention else [stream, attention]
+    if site.kind == NEURONS:
+        return [Site(MLP_INPUT, layer)]
     if site.kind == "mlp_out":
         return [Site(NEURONS, layer)]
     return [stream, attention, Site("mlp_out", layer)]

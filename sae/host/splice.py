@@ -1,5 +1,8 @@
 """A host with dictionaries spliced in: x = decode(f) + error at every spliced site.
 
+The features f are those of x itself, or for a transcoder those of what its encoder reads earlier in the pass, where its
+skip path, if any, adds to what is decoded.
+
 An edit changes features f and errors at positions that may carry nodes, and the stream gets the difference,
 
     x' = x + (f' - f) @ W_dec + (error' - error).
@@ -21,6 +24,7 @@ from sae.dictionary.autoencoder import SAE
 from sae.dictionary.feature_acts import FeatureActs
 from sae.host.host import HostModel
 from sae.host.passes import Edit
+from sae.host.reading_edits import ReadingEdit, host_edits
 from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
 
@@ -36,11 +40,11 @@ NO_SPLICE_EDITS: Mapping[Site, SpliceEdit] = MappingProxyType({})
 
 
 class SplicedHost:
-    """A host model with an SAE at each of some sites.
+    """A host model with an SAE or transcoder at each of some sites.
 
     Args:
         host: The model.
-        saes: The dictionaries by site, on the host's device.
+        saes: The dictionaries by the site that they write, on the host's device.
 
     Raises:
         ValueError: A site is not the host's, or a dictionary is of another width.
@@ -50,6 +54,10 @@ class SplicedHost:
         for site, sae in saes.items():
             if site not in host.sites:
                 raise ValueError(f"model {host.name!r} has no site {site}, its last is {host.sites[-1]}")
+            if sae.input_site is not None and sae.input_site not in host.all_sites:
+                raise ValueError(
+                    f"model {host.name!r} has no site {sae.input_site}, which the transcoder at {site} reads"
+                )
             if sae.d_model != host.d_model:
                 raise ValueError(
                     f"the SAE at {site} has d_model {sae.d_model}, but model {host.name!r} has {host.d_model}"
@@ -57,20 +65,27 @@ class SplicedHost:
                 )
         self.host = host
         self.saes = {site: saes[site] for site in sorted(saes)}
+        self.input_sites = {site: sae.input_site or site for site, sae in self.saes.items()}
 
     def features(self, batch: TokenBatch) -> dict[Site, FeatureActs]:
         """Feature activations of the unedited model.
 
         Token `row * seq + position` of each stands for that position; where no node sits it has no features.
         """
-        captured = self.host.capture(batch, self.saes)
-        return {site: _node_features(self.saes[site], x, batch.node_mask) for site, x in captured.items()}
+        captured = self.host.capture(batch, self.input_sites.values())
+        return {
+            site: _node_features(self.saes[site], captured[read], batch.node_mask)
+            for site, read in self.input_sites.items()
+        }
 
     @torch.no_grad()
     def errors(self, batch: TokenBatch) -> dict[Site, Float[Tensor, "batch seq d_model"]]:
         """What the dictionaries miss of the unedited model, x - decode(encode(x)); 0 where no node sits."""
-        captured = self.host.capture(batch, self.saes)
-        return {site: _node_errors(self.saes[site], x, batch.node_mask) for site, x in captured.items()}
+        captured = self.host.capture(batch, {*self.saes, *self.input_sites.values()})
+        return {
+            site: _node_errors(self.saes[site], captured[read], captured[site], batch.node_mask)
+            for site, read in self.input_sites.items()
+        }
 
     def forward(
         self,
@@ -118,19 +133,22 @@ class SplicedHost:
         if missing := [str(site) for site in edits if site not in self.saes]:
             spliced = ", ".join(str(site) for site in self.saes)
             raise ValueError(f"cannot edit features at {missing[0]}: no SAE there, only at {spliced}")
-        return {site: _host_edit(self.saes[site], edit, batch.node_mask) for site, edit in edits.items()}
+        of_activations = {site: _reading_edit(self.saes[site], edit, batch.node_mask) for site, edit in edits.items()}
+        return host_edits(of_activations, self.input_sites)
 
 
-def _host_edit(sae: SAE, edit: SpliceEdit, node_mask: Bool[Tensor, "batch seq"]) -> Edit:
+def _reading_edit(sae: SAE, edit: SpliceEdit, node_mask: Bool[Tensor, "batch seq"]) -> ReadingEdit:
     """The edit as one of activations, for one pass.
 
     Its first call is for the batch; in generation those that follow are for one new token a row, a node each.
     """
     masks = chain([node_mask], repeat(torch.ones_like(node_mask[:, :1])))
 
-    def edit_activation(x: Float[Tensor, "batch seq d_model"]) -> Float[Tensor, "batch seq d_model"]:
-        feature_acts = sae.encode(x)
-        error = x.float() - sae.decode(feature_acts)
+    def edit_activation(
+        read: Float[Tensor, "batch seq d_model"], x: Float[Tensor, "batch seq d_model"]
+    ) -> Float[Tensor, "batch seq d_model"]:
+        feature_acts = sae.encode(read)
+        error = x.float() - sae.reconstruct(feature_acts, read)
         # Copies, so that an edit may work in place.
         edited_acts, edited_error = edit(feature_acts.clone(), error.clone())
         change = (edited_acts - feature_acts) @ sae.W_dec + (edited_error - error)
@@ -156,7 +174,10 @@ def _node_features(
 
 
 def _node_errors(
-    sae: SAE, x: Float[Tensor, "batch seq d_model"], node_mask: Bool[Tensor, "batch seq"]
+    sae: SAE,
+    read: Float[Tensor, "batch seq d_model"],
+    x: Float[Tensor, "batch seq d_model"],
+    node_mask: Bool[Tensor, "batch seq"],
 ) -> Float[Tensor, "batch seq d_model"]:
-    error = x.float() - sae.decode(sae.encode(x))
+    error = x.float() - sae.reconstruct(sae.encode(read), read)
     return torch.where(node_mask[..., None], error, 0.0)

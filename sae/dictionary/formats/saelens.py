@@ -20,6 +20,7 @@ from sae.dictionary.formats.stored import (
     complete_metadata,
     read_json,
     read_safetensors,
+    recorded_input_site,
     recorded_site,
 )
 from sae.host.sites import Site
@@ -39,6 +40,10 @@ THRESHOLD_NAMES = {
     "jumprelu": "threshold",
     "batchtopk": "topk_threshold",
     "matryoshka_batchtopk": "topk_threshold",
+    "transcoder": None,
+    "skip_transcoder": None,
+    "jumprelu_transcoder": "threshold",
+    "jumprelu_skip_transcoder": "threshold",
 }
 # Before version 6 SAELens kept these beside the architecture instead of under "metadata".
 OLD_METADATA_KEYS = (
@@ -94,6 +99,8 @@ def from_saelens(
     given = _known_tensors(tensors, options.architecture, source)
     form = {name: given[name].float() for name in AFFINE_NAMES}
     form["threshold"] = _threshold(given, options).to(form["b_enc"])
+    if "W_skip" in given:
+        form["W_skip"] = given["W_skip"].float().T
     check_form(form, source, d_model=options.d_model, d_sae=options.d_sae)
     fold_input_scale(form, options.input_scale)
     if options.selects_by_norm:
@@ -101,7 +108,8 @@ def from_saelens(
     if options.input_bias:
         fold_input_bias(form)
     metadata = _metadata(config)
-    return StoredSAE(form, recorded_site(metadata), metadata, options.top_k)
+    input_site = _input_site(metadata, source) if options.is_transcoder else None
+    return StoredSAE(form, recorded_site(metadata), metadata, options.top_k, input_site)
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,7 @@ class _Options:
     input_scale: float
     selects_by_norm: bool
     """Features are chosen by pre-activation times length of the decoder row."""
+    is_transcoder: bool
 
 
 def _options(config: Mapping[str, Any], source: str, input_scale: float | None) -> _Options:
@@ -134,15 +143,33 @@ def _options(config: Mapping[str, Any], source: str, input_scale: float | None) 
         d_model, d_sae = int(config["d_in"]), int(config["d_sae"])
     except (KeyError, TypeError, ValueError):
         raise ValueError(f"{source}/{CONFIG_FILE} lacks d_in or d_sae, expected two integers") from None
+    is_transcoder = architecture.endswith("transcoder")
+    if is_transcoder and config.get("d_out") != d_model:
+        raise ValueError(
+            f"{source} is a transcoder from d_in {d_model} to d_out {config.get('d_out')!r}, expected one width: "
+            "what an MLP reads and writes is as wide as the stream"
+        )
     return _Options(
         architecture=architecture,
         d_model=d_model,
         d_sae=d_sae,
         top_k=_top_k(config, d_sae, source) if architecture == "topk" else None,
-        input_bias=bool(config.get("apply_b_dec_to_input", True)),
+        input_bias=bool(config.get("apply_b_dec_to_input", True)) and not is_transcoder,
         input_scale=_input_scale(config, input_scale, source),
         selects_by_norm="topk" in architecture and bool(config.get("rescale_acts_by_decoder_norm", False)),
+        is_transcoder=is_transcoder,
     )
+
+
+def _input_site(metadata: Mapping[str, Any], source: str) -> Site:
+    """Where a transcoder reads, once it is known that it writes somewhere behind it."""
+    read, written = recorded_input_site(metadata), recorded_site(metadata)
+    if read is None or written is None or not read < written:
+        raise ValueError(
+            f"{source} is a transcoder from hook {metadata.get('hook_name')!r} to {metadata.get('hook_name_out')!r}, "
+            "expected two sites in forward order, such as blocks.3.mlp.hook_in and blocks.3.hook_mlp_out"
+        )
+    return read
 
 
 def _top_k(config: Mapping[str, Any], d_sae: int, source: str) -> int:
@@ -179,7 +206,8 @@ def _known_tensors(tensors: Mapping[str, Tensor], architecture: str, source: str
     if "scaling_factor" in given and bool((given["scaling_factor"] == 1).all()):
         del given["scaling_factor"]
     threshold = THRESHOLD_NAMES[architecture]
-    check_names(given, [*AFFINE_NAMES, threshold] if threshold else AFFINE_NAMES, source)
+    skip = ["W_skip"] if "skip" in architecture else []
+    check_names(given, [*AFFINE_NAMES, *skip, *([threshold] if threshold else [])], source)
     return given
 
 
@@ -202,7 +230,9 @@ def _metadata(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_saelens(path: Path, stored: StoredSAE, *, weight_dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write an SAELens directory of architecture jumprelu or topk; each file appears whole or not at all.
+    """Write an SAELens directory of architecture jumprelu, topk or one of jumprelu's transcoders.
+
+    Each file appears whole or not at all.
 
     Args:
         path: Directory, made if missing.
@@ -210,12 +240,19 @@ def write_saelens(path: Path, stored: StoredSAE, *, weight_dtype: torch.dtype = 
         weight_dtype: Precision of `W_enc` and `W_dec` on disk, bfloat16 or float32.
 
     Raises:
-        ValueError: Another precision was asked for, or the directory cannot be written.
+        ValueError: Another precision was asked for, the transcoder is TopK, or the directory cannot be written.
     """
     if weight_dtype not in (torch.bfloat16, torch.float32):
         raise ValueError(f"weight_dtype is {weight_dtype}, expected torch.bfloat16 or torch.float32")
+    if stored.top_k and stored.input_site:
+        raise ValueError("a TopK transcoder has no place in SAELens, expected thresholds; calibrate it first")
     tensors = {
-        name: tensor.detach().cpu().to(weight_dtype if name.startswith("W_") else torch.float32).contiguous()
+        # theirs maps from output to input
+        name: (tensor.T if name == "W_skip" else tensor)
+        .detach()
+        .cpu()
+        .to(weight_dtype if name.startswith("W_") else torch.float32)
+        .contiguous()
         for name, tensor in stored.tensors.items()
         if stored.top_k is None or name != "threshold"
     }
@@ -227,8 +264,9 @@ def write_saelens(path: Path, stored: StoredSAE, *, weight_dtype: torch.dtype = 
 def _config(stored: StoredSAE) -> dict[str, Any]:
     d_sae, d_model = stored.tensors["W_dec"].shape
     of_top_k = {"k": stored.top_k, "rescale_acts_by_decoder_norm": False} if stored.top_k else {}
+    of_transcoder = {"d_out": d_model} if stored.input_site else {}
     return {
-        "architecture": "topk" if stored.top_k else "jumprelu",
+        "architecture": _architecture(stored),
         "d_in": d_model,
         "d_sae": d_sae,
         # sae-lens casts every tensor to this dtype, the threshold included: float32 whatever is on disk
@@ -238,5 +276,12 @@ def _config(stored: StoredSAE) -> dict[str, Any]:
         "normalize_activations": "none",
         "reshape_activations": "none",
         **of_top_k,
+        **of_transcoder,
         "metadata": complete_metadata(stored),
     }
+
+
+def _architecture(stored: StoredSAE) -> str:
+    if stored.input_site is None:
+        return "topk" if stored.top_k else "jumprelu"
+    return "jumprelu_skip_transcoder" if "W_skip" in stored.tensors else "jumprelu_transcoder"

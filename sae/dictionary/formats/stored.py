@@ -22,6 +22,7 @@ __all__ = [
     "complete_metadata",
     "read_json",
     "read_safetensors",
+    "recorded_input_site",
     "recorded_site",
 ]
 
@@ -33,19 +34,21 @@ AFFINE_NAMES = ("W_enc", "b_enc", "W_dec", "b_dec")
 
 @dataclass(frozen=True, eq=False)
 class StoredSAE:
-    """An SAE of any layout as plain tensors whose encoder reads the host's own activations.
+    """An SAE or transcoder of any layout as plain tensors whose encoder reads the host's own activations.
 
     Attributes:
-        tensors: `W_enc`, `b_enc`, `W_dec`, `b_dec`, `threshold`, as `SAE` defines them.
+        tensors: `W_enc`, `b_enc`, `W_dec`, `b_dec`, `threshold`, as `SAE` defines them; a transcoder may have `W_skip`.
         site: Where the dictionary belongs, if its record or its hook name says so.
         metadata: The SAELens metadata; what this project adds lies under `domain_circuits`.
         top_k: Most features that a token may have, for a TopK SAE.
+        input_site: What the encoder reads, for a transcoder; an SAE reads what it writes.
     """
 
     tensors: dict[str, Tensor]
     site: Site | None
     metadata: dict[str, Any]
     top_k: int | None = None
+    input_site: Site | None = None
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -105,7 +108,7 @@ def check_form(
     if tensors["W_dec"].ndim != 2:
         raise ValueError(f"W_dec of {source} has shape {tuple(tensors['W_dec'].shape)}, expected (d_sae, d_model)")
     d_sae, d_model = d_sae or tensors["W_dec"].shape[0], d_model or tensors["W_dec"].shape[1]
-    shapes = {"W_enc": (d_model, d_sae), "W_dec": (d_sae, d_model), "b_dec": (d_model,)}
+    shapes = {"W_enc": (d_model, d_sae), "W_dec": (d_sae, d_model), "b_dec": (d_model,), "W_skip": (d_model, d_model)}
     for name, tensor in tensors.items():
         shape = shapes.get(name, (d_sae,))
         if tuple(tensor.shape) != shape:
@@ -127,11 +130,20 @@ def _check_threshold(threshold: Tensor | None, source: str) -> None:
 
 
 def recorded_site(metadata: Mapping[str, Any]) -> Site | None:
-    """The site that our own record names, else the one that the hook name means."""
+    """The site that our own record names, else the one that the hook name means; a transcoder's is where it writes."""
     record = metadata.get(RECORD)
     if isinstance(record, dict) and record.get("site"):
         return Site.parse(str(record["site"]))
-    return site_from_hook_name(str(metadata.get("hook_name") or metadata.get("hf_hook_name") or ""))
+    names = (metadata.get(key) for key in ("hook_name_out", "hook_name", "hf_hook_name"))
+    return site_from_hook_name(str(next(filter(None, names), "")))
+
+
+def recorded_input_site(metadata: Mapping[str, Any]) -> Site | None:
+    """The site that a transcoder reads, by our own record or by its hook name."""
+    record = metadata.get(RECORD)
+    if isinstance(record, dict) and record.get("input_site"):
+        return Site.parse(str(record["input_site"]))
+    return site_from_hook_name(str(metadata.get("hook_name") or ""))
 
 
 def complete_metadata(stored: StoredSAE) -> dict[str, Any]:
@@ -147,4 +159,8 @@ def complete_metadata(stored: StoredSAE) -> dict[str, Any]:
         "prepend_bos": True,
     }
     record = dict(stored.metadata.get(RECORD) or {}) | {"site": str(site) if site else None}
+    if site and stored.input_site:
+        defaults |= {"hook_name": hook_name(stored.input_site), "hook_name_out": hook_name(site)}
+        defaults |= {"hf_hook_name": None, "hf_hook_name_out": hf_hook_name(site)}
+        record |= {"input_site": str(stored.input_site)}
     return defaults | stored.metadata | {RECORD: record}

@@ -22,6 +22,18 @@ def test_the_stream_before_a_block_is_the_stream_after_the_one_before(layer, sit
     assert site_from_hook_name(f"blocks.{layer}.hook_resid_pre") == Site.parse(site)
 
 
+@pytest.mark.parametrize(
+    ("name", "site"),
+    [("gpt_neox.layers.2.attention", "attn_out.2"), ("gpt_neox.layers.2", "resid_post.2")],
+)
+def test_the_modules_of_other_layouts_are_known(name, site):
+    assert site_from_hook_name(name) == Site.parse(site)
+
+
+def test_a_module_that_means_other_places_in_other_families_is_no_site():
+    assert site_from_hook_name("model.layers.3.post_attention_layernorm") is None
+
+
 @pytest.mark.parametrize("name", ["", "blocks.3.attn.hook_z", "blocks.3.hook_resid_mid", "model.norm"])
 def test_other_places_are_no_site(name):
     assert site_from_hook_name(name) is None

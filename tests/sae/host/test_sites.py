@@ -2,10 +2,10 @@ import random
 
 import pytest
 
-from sae.host.sites import FAMILIES, Family, Site, all_sites, family_of, match_sites, parent_sites
+from sae.host.sites import FAMILIES, Site, all_sites, family_of, match_sites, parent_sites
 
 LLAMA = FAMILIES["llama"]
-PARALLEL = Family("m", "m.e", "m.l", "a", "f", "f.p", parallel_attention=True)
+PARALLEL = FAMILIES["gpt_neox"]
 
 
 def sites(text: str) -> list[Site]:
@@ -32,7 +32,7 @@ def test_a_site_can_be_a_key():
     [
         (
             "resid_pre.1",
-            "unknown site kind 'resid_pre', expected one of embed, attn_out, mlp_neurons, mlp_out, resid_post",
+            "unknown site kind 'resid_pre', expected one of embed, attn_out, mlp_in, mlp_neurons, mlp_out, resid_post",
         ),
         ("mlp_out", "needs a layer from 0, got None; write 'mlp_out.0'"),
         ("embed.0", "site 'embed' has no layer, got layer 0"),
@@ -82,6 +82,9 @@ def test_a_long_list_of_sites_is_cut_in_the_message():
         ("resid_post.2", "resid_post.0", "resid_post.0"),
         ("mlp_out.2", "mlp_out.0 mlp_out.1 mlp_out.2", "mlp_out.0 mlp_out.1"),
         ("attn_out.0", "mlp_out.0 resid_post.2", ""),
+        ("mlp_in.1", "resid_post.0 attn_out.1 mlp_out.1", "resid_post.0 attn_out.1"),
+        ("mlp_out.1", "resid_post.0 mlp_in.1", "mlp_in.1"),
+        ("mlp_neurons.0", "embed attn_out.0", "embed attn_out.0"),
     ],
 )
 def test_parents_are_the_sites_with_a_path_that_no_other_site_cuts(site, among, expected):
@@ -91,9 +94,11 @@ def test_parents_are_the_sites_with_a_path_that_no_other_site_cuts(site, among, 
 def test_with_parallel_attention_the_mlp_does_not_read_attention():
     among = sites("embed attn_out.0 mlp_out.0")
     assert parent_sites(Site("mlp_out", 0), among, PARALLEL) == sites("embed")
+    assert parent_sites(Site("mlp_in", 0), among, PARALLEL) == sites("embed")
     assert parent_sites(Site("resid_post", 0), among, PARALLEL) == among
 
 
 def test_an_unknown_family_is_named_with_those_known():
-    with pytest.raises(ValueError, match="model family 'gpt2' is not supported, only: llama"):
+    known = "llama, qwen2, qwen3, gemma2, gemma3_text, gemma3, gpt_neox"
+    with pytest.raises(ValueError, match=f"model family 'gpt2' is not supported, only: {known}$"):
         family_of("gpt2")
