@@ -42,6 +42,11 @@ class EnsembleEffects:
     residuals: Mapping[Site, float]
     """For each site how far the effects are from adding up to the exact effect of the site, mean over the prompts."""
 
+    @property
+    def points(self) -> dict[Site, int]:
+        """For each site the most gradients that a prompt's effects there are the mean of."""
+        return {site: max(effects[site].n_points for effects in self.per_run) for site in self.at_places}
+
 
 def score_ensemble(ensemble: Ensemble, method: str = "integrated_gradients", **options: Any) -> EnsembleEffects:
     """Score the nodes of each prompt by `score_nodes`, and gather them by place.

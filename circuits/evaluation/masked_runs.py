@@ -24,7 +24,7 @@ from circuits.runs.runs import Runs
 from sae.host.reading_edits import ReadingEdit, host_edits
 from sae.host.sites import Site
 
-__all__ = ["ALL_FEATURES", "ensemble_metrics", "masked_metrics"]
+__all__ = ["ALL_FEATURES", "ensemble_metrics", "kept_edit", "masked_metrics"]
 
 ALL_FEATURES = None
 """Stands for the circuit of all features; errors still take their baseline."""
@@ -37,7 +37,7 @@ class _SiteMask:
     """What a masked run does at one site."""
 
     feature_ids: Int[Tensor, " chosen"]
-    kept: Bool[Tensor, "rows full chosen"]
+    kept: Bool[Tensor, "rows full chosen"] | Float[Tensor, "rows full chosen"]
     baseline_acts: Float[Tensor, "rows full chosen"]
     baseline: Float[Tensor, "rows full d_model"]
     is_node: Bool[Tensor, "rows full"]
@@ -103,6 +103,27 @@ def _masked_edit(
     for row, nodes in enumerate(own):
         if nodes is not None:
             kept[row, nodes[0], torch.searchsorted(feature_ids, nodes[1])] = True
+    return kept_edit(runs, site, feature_ids, kept, references, is_node)
+
+
+def kept_edit(
+    runs: Runs,
+    site: Site,
+    feature_ids: Int[Tensor, " chosen"],
+    kept: Bool[Tensor, "cells full chosen"] | Float[Tensor, "cells full chosen"],
+    references: Int[Tensor, " cells"],
+    is_node: Bool[Tensor, "rows full"],
+) -> ReadingEdit:
+    """The edit that keeps features of one site and sets all else there to its baseline.
+
+    Args:
+        runs: Clean and baseline runs.
+        site: Where to edit.
+        feature_ids: The features that are kept anywhere, sorted and unique.
+        kept: Which of them each cell keeps at each position; shares between 0 and 1 keep a part, with gradients.
+        references: The baseline of each cell.
+        is_node: Positions that may carry nodes; a cell has a row for each answer that is scored token by token.
+    """
     per_prompt = runs.behaviour.rows_per_prompt
     columns = runs.baseline.features[site].columns(feature_ids)[references]
     padded = torch.nn.functional.pad(columns, (0, 0, 0, is_node.shape[1] - columns.shape[1]))
