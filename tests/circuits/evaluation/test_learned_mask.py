@@ -68,6 +68,7 @@ def test_gradients_by_the_shares_are_those_of_small_differences():
         assert (sides[0] - sides[1]) / 2e-2 == pytest.approx(gradient[node].item(), rel=0.05, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_the_mask_keeps_the_goal_with_no_more_nodes_than_chance_needs():
     ensemble, effects = scored(contrast_runs(saes_at("resid_post")))
     logits = learn_mask(ensemble, effects, goal=0.8)
@@ -79,6 +80,7 @@ def test_the_mask_keeps_the_goal_with_no_more_nodes_than_chance_needs():
     assert faithfulness(metrics[1:], metrics[0], ensemble.clean_metrics).mean() < 0.8
 
 
+@pytest.mark.slow
 def test_a_high_price_keeps_fewer_nodes():
     ensemble, effects = scored(contrast_runs(saes_at("resid_post")))
     kept = []
@@ -118,13 +120,13 @@ def test_on_clinic_pairs_a_mask_needs_about_as_few_nodes_as_attribution():
     from circuits.runs.baselines import contrast_baseline
     from circuits.runs.runs import Runs, node_positions
     from circuits.workbench import open_workbench
-    from experiments.clinic.case_sampling import paired_cases
+    from experiments.clinic.check_circuits import _answerable_pairs
 
     bench = open_workbench("clinic")
     host, saes = bench.host, bench.dictionaries
     n_nodes = []
-    for case in islice(paired_cases(host.tokenizer, seed=14), 4):
-        about = describe_behaviour(host, case.test_case.prompt, contrast=case.contrasts[0].prompt, foil="none")
+    for case, contrast in islice(_answerable_pairs(host), 4):
+        about = describe_behaviour(host, case.prompt, contrast=contrast.prompt)
         baseline = contrast_baseline(host, saes, about.contrast_ids, node_positions(host, about))
         ensemble, effects = scored(Runs.record(host, about, saes, baseline))
         mask = Ranking.by_score(effects, learn_mask(ensemble, effects, goal=0.8))
