@@ -8,6 +8,7 @@ from circuits.assembly import assemble, node_tables
 from circuits.effects.edge_effects import NodeTable, ScoredEdge
 from circuits.effects.ensemble_effects import EnsembleEffects, ensemble_edges, score_ensemble
 from circuits.effects.stage_cache import StageCache
+from circuits.evaluation.learned_mask import learn_mask
 from circuits.evaluation.selection import Ranking, Selection, select_nodes
 from circuits.found_contrast import with_found_contrast
 from circuits.graph.circuit import Circuit
@@ -100,21 +101,31 @@ def discover(
         question, search = with_found_contrast(question, bench)
         ensemble, facts = question.runs(bench, baseline=settings.baseline, seed=settings.seed)
     with watch.stage("nodes"):
-        effects = score_ensemble(ensemble, settings.method, ig_steps=settings.ig_steps, cache=cache)
+        effects = score_ensemble(ensemble, cache=cache, **settings.effect_options)
     with watch.stage("selection"):
-        ranking = Ranking.by_effect(effects.at_places)
+        ranking = _ranked(ensemble, effects, settings)
         selection = _selected(ensemble, ranking, settings)
         tables = node_tables(ensemble, effects, ranking, selection.n_nodes)
     with watch.stage("edges"):
         edges = [] if settings.nodes_only else _edges(ensemble, effects, tables, settings, selection)
-    return assemble(bench, question, settings, ensemble, effects, selection, tables, edges, {**facts, **search}, watch)
+    facts = {**facts, **search, "points_by_site": {str(site): n for site, n in effects.points.items()}}
+    return assemble(bench, question, settings, ensemble, effects, selection, tables, edges, facts, watch)
 
 
-def _selected(ensemble: Ensemble, ranking: Ranking, settings: DiscoverySettings) -> Selection:
+def _ranked(ensemble: Ensemble, effects: EnsembleEffects, settings: DiscoverySettings) -> Ranking:
+    ranking = Ranking.by_effect(effects.at_places)
     if len(ranking) == 0:
         raise ValueError(
             "no feature differs between the prompt and its baseline; choose a contrast or references that differ"
         )
+    if settings.method != "mask":
+        return ranking
+    goal = settings.wanted_faithfulness
+    logits = learn_mask(ensemble, effects.at_places, goal=1.0 if goal is None else goal, seed=settings.seed)
+    return Ranking.by_score(effects.at_places, logits)
+
+
+def _selected(ensemble: Ensemble, ranking: Ranking, settings: DiscoverySettings) -> Selection:
     return select_nodes(
         ensemble,
         ranking,

@@ -4,12 +4,14 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from circuits.effects.node_effects import METHODS
+from circuits.effects.node_effects import METHODS as RULES
 from circuits.effects.path_gradients import IG_RULES
 from circuits.runs.baselines import BASELINES
 from circuits.runs.dictionaries import BASES
 
-__all__ = ["DEFAULT_FAITHFULNESS", "DiscoverySettings"]
+__all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "DiscoverySettings"]
+
+METHODS = (*RULES, "mask")
 
 DEFAULT_FAITHFULNESS = 0.8
 CRITERIA = ("faithfulness", "top_k", "node_threshold", "cumulative")
@@ -20,7 +22,7 @@ class DiscoverySettings:
     """How a circuit is looked for. The same names as the options of `circuits discover`."""
 
     method: str = "integrated_gradients"
-    """Rule for node effects."""
+    """Rule for node effects, by which nodes are ranked; `mask` ranks by a learned mask instead."""
     ig_steps: int = 5
     """Points of the path; with several references each gets one point instead."""
     ig_rule: str = "midpoint"
@@ -57,6 +59,10 @@ class DiscoverySettings:
         criteria = [name for name in CRITERIA if getattr(self, name) is not None]
         if len(criteria) > 1:
             raise ValueError(f"{' and '.join(criteria)} were both given, expected one way to choose nodes; drop one")
+        if self.method == "mask" and self.node_threshold is not None:
+            raise ValueError(
+                "node_threshold chooses by effect but method 'mask' does not rank by it; give top_k instead"
+            )
         _check_range("faithfulness", self.faithfulness, 0.0, 1.0)
         _check_range("cumulative", self.cumulative, 0.0, 1.0)
         _check_range("node_threshold", self.node_threshold, 0.0, math.inf)
@@ -69,6 +75,13 @@ class DiscoverySettings:
                 raise ValueError(f"{name} is {value}, expected a whole number of at least 1")
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}, expected 0 or more")
+
+    @property
+    def effect_options(self) -> dict[str, Any]:
+        """What `score_nodes` is asked for; with a learned mask the effects in tables are integrated gradients."""
+        rule = "integrated_gradients" if self.method == "mask" else self.method
+        steps = {"ig_steps": self.ig_steps, "ig_rule": self.ig_rule, "ig_tolerance": self.ig_tolerance}
+        return {"method": rule, **steps}
 
     @property
     def wanted_faithfulness(self) -> float | None:

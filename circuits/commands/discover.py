@@ -21,8 +21,8 @@ from sae.command_line import (
 
 __all__ = ["EXAMPLE", "discover"]
 
-METHODS = ("integrated_gradients", "attribution_patching", "exact")
-LATER_METHODS = ("relp", "mask")
+METHODS = ("integrated_gradients", "attribution_patching", "frozen", "relp", "exact", "mask")
+IG_RULES = ("midpoint", "left")
 BASELINES = ("contrast", "resample", "mean", "zero")
 BASES = ("features", "neurons", "residual")
 
@@ -30,22 +30,6 @@ EXAMPLE = (
     'circuits discover --prompt "Patient: young woman. Findings: headache, photophobia and vomiting. Absent: fever. '
     'The most likely diagnosis is"'
 )
-
-
-def _refuse_later(option: str) -> Any:
-    """An option of a coming version, refused by name."""
-
-    def refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-        if value:
-            raise click.UsageError(f"{option} is not available in this version")
-
-    return refuse
-
-
-def _known_method(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if value in LATER_METHODS:
-        raise click.UsageError(f"--method {value} is not available in this version, choose from {', '.join(METHODS)}")
-    return value
 
 
 @click.command(epilog=f"Example:  {EXAMPLE}")
@@ -79,12 +63,20 @@ def _known_method(ctx: click.Context, param: click.Parameter, value: str) -> str
 )
 @click.option(
     "--method",
-    type=click.Choice(METHODS + LATER_METHODS),
+    type=click.Choice(METHODS),
     default=METHODS[0],
-    callback=_known_method,
-    help="Rule for node effects.",
+    help="Rule for node effects; mask ranks the nodes by a learned mask, their effects are integrated gradients.",
 )
 @click.option("--ig-steps", type=click.IntRange(min=1), default=5, help="Points of the integrated-gradients path.")
+@click.option(
+    "--ig-rule", type=click.Choice(IG_RULES), default=IG_RULES[0], help="Where in each step of the path to look."
+)
+@click.option(
+    "--ig-tolerance",
+    type=FiniteFloat(1e-6, 1.0),
+    default=None,
+    help="Double a site's points until its effects miss its exact total by at most this share of it.",
+)
 @click.option("--basis", type=click.Choice(BASES), default="features", help="What the nodes are.")
 @click.option("--chat", is_flag=True, help="Apply the tokenizer's chat template.")
 @click.option(

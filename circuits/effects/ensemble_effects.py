@@ -44,6 +44,11 @@ class EnsembleEffects:
     residuals: Mapping[Site, float]
     """For each site how far the effects are from adding up to the exact effect of the site, mean over the prompts."""
 
+    @property
+    def points(self) -> dict[Site, int]:
+        """For each site the most gradients that a prompt's effects there are the mean of."""
+        return {site: max(effects[site].n_points for effects in self.per_run) for site in self.at_places}
+
 
 def score_ensemble(
     ensemble: Ensemble, method: str = "integrated_gradients", *, cache: StageCache | None = None, **options: Any

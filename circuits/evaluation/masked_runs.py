@@ -26,7 +26,7 @@ from circuits.runs.runs import Runs
 from sae.host.reading_edits import ReadingEdit, host_edits
 from sae.host.sites import Site
 
-__all__ = ["ALL_FEATURES", "ensemble_metrics", "masked_metrics"]
+__all__ = ["ALL_FEATURES", "ensemble_metrics", "kept_edit", "masked_metrics"]
 
 ALL_FEATURES = None
 """Stands for the circuit of all features; errors still take their baseline."""
@@ -39,7 +39,7 @@ class _SiteMask:
     """What a masked run does at one site."""
 
     feature_ids: Int[Tensor, " chosen"]
-    kept: Bool[Tensor, "rows full chosen"]
+    kept: Bool[Tensor, "rows full chosen"] | Float[Tensor, "rows full chosen"]
     baseline_acts: Float[Tensor, "rows full chosen"]
     baseline: Float[Tensor, "rows full d_model"]
     is_node: Bool[Tensor, "rows full"]
@@ -105,11 +105,36 @@ def _masked_edit(
     for row, nodes in enumerate(own):
         if nodes is not None:
             kept[row, nodes[0], torch.searchsorted(columns, nodes[1])] = True
-    feature_ids, kept_errors, kept = columns[1:], kept[..., 0], kept[..., 1:]
+    return kept_edit(runs, site, columns[1:], kept[..., 1:], references, is_node, kept_errors=kept[..., 0])
+
+
+def kept_edit(
+    runs: Runs,
+    site: Site,
+    feature_ids: Int[Tensor, " chosen"],
+    kept: Bool[Tensor, "cells full chosen"] | Float[Tensor, "cells full chosen"],
+    references: Int[Tensor, " cells"],
+    is_node: Bool[Tensor, "rows full"],
+    *,
+    kept_errors: Bool[Tensor, "cells full"] | None = None,
+) -> ReadingEdit:
+    """The edit that keeps features of one site and sets all else there to its baseline.
+
+    Args:
+        runs: Clean and baseline runs.
+        site: Where to edit.
+        feature_ids: The features that are kept anywhere, sorted and unique.
+        kept: Which of them each cell keeps at each position; shares between 0 and 1 keep a part, with gradients.
+        references: The baseline of each cell.
+        is_node: Positions that may carry nodes; a cell has a row for each answer that is scored token by token.
+        kept_errors: Where each cell keeps the error; None for nowhere.
+    """
     per_prompt = runs.behaviour.rows_per_prompt
     baseline_acts = runs.baseline.features[site].columns(feature_ids)[references]
     padded = torch.nn.functional.pad(baseline_acts, (0, 0, 0, is_node.shape[1] - baseline_acts.shape[1]))
-    baseline = runs.baseline_rows(site)[references] + _moved_errors(runs, site, references, kept_errors)
+    baseline = runs.baseline_rows(site)[references]
+    if kept_errors is not None and kept_errors.any():
+        baseline = baseline + _moved_errors(runs, site, references, kept_errors)
     mask = _SiteMask(
         feature_ids,
         kept.repeat_interleave(per_prompt, dim=0),
@@ -125,10 +150,9 @@ def _moved_errors(
 ) -> Float[Tensor, "cells full d_model"]:
     """Of the errors that a row keeps, the way from the baseline to the clean run; 0 elsewhere."""
     moved = runs.clean[site].new_zeros(*kept.shape, runs.clean[site].shape[-1])
-    if kept.any():
-        clean = runs.clean_error(site)
-        changes = [clean - runs.baseline_error(site, reference) for reference in range(runs.baseline.n_references)]
-        moved[:, : runs.n_positions] = torch.stack(changes)[references]
+    clean = runs.clean_error(site)
+    changes = [clean - runs.baseline_error(site, reference) for reference in range(runs.baseline.n_references)]
+    moved[:, : runs.n_positions] = torch.stack(changes)[references]
     return moved * kept[..., None]
 
 

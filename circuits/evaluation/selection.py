@@ -28,7 +28,7 @@ NEARLY = 0.01
 
 @dataclass(frozen=True)
 class Ranking:
-    """All feature nodes that differ between clean and baseline, strongest |effect| first; at an ensemble's places."""
+    """All feature nodes that differ between clean and baseline, first what a circuit keeps first; at places."""
 
     sites: tuple[Site, ...]
     site_index: Int[Tensor, " nodes"]
@@ -38,16 +38,22 @@ class Ranking:
 
     @classmethod
     def by_effect(cls, effects: Mapping[Site, RankedEffects]) -> "Ranking":
-        """Rank the nodes of all sites together."""
+        """Rank the nodes of all sites together, strongest |effect| first."""
+        return cls.by_score(effects, {site: scored.indirect_effect.abs() for site, scored in effects.items()})
+
+    @classmethod
+    def by_score(
+        cls, effects: Mapping[Site, RankedEffects], scores: Mapping[Site, Float[Tensor, " nodes"]]
+    ) -> "Ranking":
+        """Rank the nodes of all sites together, highest score first; one score for each node of `effects`."""
+        order = torch.cat([scores[site] for site in effects]).argsort(descending=True, stable=True)
         site_index = torch.cat([torch.full_like(scored.position, i) for i, scored in enumerate(effects.values())])
-        effect = torch.cat([scored.indirect_effect for scored in effects.values()])
-        order = effect.abs().argsort(descending=True, stable=True)
         return cls(
             tuple(effects),
             site_index[order],
             torch.cat([scored.position for scored in effects.values()])[order],
             torch.cat([scored.feature_id for scored in effects.values()])[order],
-            effect[order],
+            torch.cat([scored.indirect_effect for scored in effects.values()])[order],
         )
 
     def __len__(self) -> int:

@@ -69,6 +69,18 @@ class HostModel(CutPasses):
             capture: Sites whose activations to return, after any edit.
             logits_to_keep: Return the logits of this many last positions; 0 for all.
         """
+        return self._edited(batch, edits, capture, logits_to_keep=logits_to_keep)
+
+    @torch.enable_grad()
+    def forward_with_graph(
+        self, batch: TokenBatch, edits: Mapping[Site, Edit], *, logits_to_keep: int = 0
+    ) -> Float[Tensor, "batch kept vocab"]:
+        """Logits as of `forward`, in float32, with the autograd graph of whatever the edits bring that needs one."""
+        return self._edited(batch, edits, (), in_float32=True, logits_to_keep=logits_to_keep).logits
+
+    def _edited(
+        self, batch: TokenBatch, edits: Mapping[Site, Edit], capture: Collection[Site], **options: Any
+    ) -> ForwardPass:
         ordered = self._live.in_order({*edits, *capture})
         activations: dict[Site, Tensor] = {}
         results: dict[str, Tensor] = {}
@@ -80,7 +92,7 @@ class HostModel(CutPasses):
                     activations[site] = activation
             results["logits"] = self._traced.output.logits
 
-        self._run(edit_and_read, batch, logits_to_keep=logits_to_keep)
+        self._run(edit_and_read, batch, **options)
         return ForwardPass(results["logits"], activations)
 
     @torch.enable_grad()

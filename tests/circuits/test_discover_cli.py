@@ -90,7 +90,7 @@ def test_a_lone_prompt_needs_references_or_a_contrast(model, tmp_path):
     assert json.loads(found.stdout)["faithfulness"]["low"] is not None
 
 
-@pytest.mark.parametrize("method", ["attribution_patching", "exact"])
+@pytest.mark.parametrize("method", ["attribution_patching", "relp", "exact"])
 @pytest.mark.parametrize("baseline", ["contrast", "zero", "mean"])
 def test_methods_and_baselines(model, tmp_path, method, baseline):
     extra = ["--reference", str(model / "references.txt")]
@@ -110,6 +110,25 @@ def test_methods_and_baselines(model, tmp_path, method, baseline):
     )
     assert result.exit_code == 0, result.stderr
     assert len([n for n in json.loads(result.stdout)["nodes"] if n["kind"] == "feature"]) == 3
+
+
+@pytest.mark.parametrize("method", ["mask", "frozen"])
+def test_other_ways_to_rank(model, tmp_path, method):
+    result = discover(model, tmp_path, "--contrast", CONTRAST, "--method", method, "--top-k", "3", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["method"] == method
+    assert len([n for n in found["nodes"] if n["kind"] == "feature"]) == 3
+
+
+def test_a_tolerance_is_kept_with_the_points_it_took(model, tmp_path):
+    options = ["--ig-steps", "1", "--ig-rule", "left", "--ig-tolerance", "0.05", "--top-k", "3", "--json"]
+    result = discover(model, tmp_path, "--contrast", CONTRAST, *options)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["config"]["ig_rule"] == "left"
+    assert found["points_by_site"].keys() == found["site_residuals"].keys()
+    assert max(found["points_by_site"].values()) > 1
 
 
 @pytest.mark.parametrize(("basis", "kind"), [("neurons", "mlp_neurons"), ("residual", "resid_post")])
@@ -232,17 +251,17 @@ BAD = [
     (["--prompt", PROMPT, "--device", "abacus"], "abacus"),
     (["--prompt", PROMPT, "--baseline", "contrast"], "no contrast was given"),
     (["--prompt", PROMPT, "--reference", "missing.txt"], "missing.txt"),
-    (["--prompt", PROMPT, "--method", "relp"], "--method relp is not available in this version"),
-    (["--prompt", PROMPT, "--method", "mask"], "--method mask is not available in this version"),
     (["--prompt", PROMPT, "--contrast", "auto"], "brings no reference prompts"),
     (["--prompt", PROMPT, "--contrast", "auto", "--target", "w8 w3"], "contrast 'auto' needs answers of one token"),
+    (["--prompt", PROMPT, "--ig-rule", "right"], "--ig-rule"),
+    (["--prompt", PROMPT, "--ig-tolerance", "0"], "--ig-tolerance"),
+    (["--prompt", PROMPT, "--method", "mask", "--node-threshold", "1"], "method 'mask' does not rank by it"),
     (["--prompt", PROMPT, "--pairs", "x.jsonl"], "give either --prompt or --pairs"),
     ([], "give either --prompt or --pairs"),
     (["--pairs", "missing.jsonl"], "missing.jsonl"),
     (["--pairs", "x.jsonl", "--contrast", "w1"], "contrast: the pairs file says these for each pair"),
     (["--prompt", PROMPT, "--cumulative", "1.8"], "--cumulative"),
     (["--prompt", PROMPT, "--cumulative", "0.8", "--top-k", "3"], "top_k and cumulative were both given"),
-    (["--prompt", PROMPT, "--dry-run"], "--dry-run is not available in this version"),
 ]
 
 
