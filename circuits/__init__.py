@@ -12,6 +12,7 @@ __getattr__, __dir__ = lazy_exports(
         "Workbench": "circuits.workbench",
         "discover": "circuits.discovery",
         "evaluate": "circuits.evaluation.evaluating",
+        "minimise": "circuits.minimal.minimising",
         "open_workbench": "circuits.workbench",
     },
 )

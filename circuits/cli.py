@@ -7,6 +7,7 @@ from circuits.commands.discover import EXAMPLE, discover
 from circuits.commands.evaluate import evaluate
 from circuits.commands.export import export
 from circuits.commands.labels import labels
+from circuits.commands.minimise import minimise
 from circuits.commands.show import show
 from circuits.commands.view import view
 from sae.command_line import Program
@@ -20,5 +21,5 @@ def main() -> None:
     """Find, test and look at the features that mediate a behaviour of a language model."""
 
 
-for command in (discover, evaluate, show, view, export, diff, labels):
+for command in (discover, evaluate, minimise, show, view, export, diff, labels):
     main.add_command(command)
