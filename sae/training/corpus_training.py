@@ -31,7 +31,22 @@ RESULT = "training.json"
 
 @dataclass(frozen=True)
 class TrainedSAE:
-    """One finished SAE and its figures on held-out tokens; `delta_ce` is None without a host to splice it into."""
+    """One finished SAE and its figures on held-out tokens.
+
+    Attributes:
+        path: Its directory.
+        site: Where it belongs.
+        d_sae: Its width.
+        l0_target: The L0 that was wanted.
+        l0: On the judged half of the held-out tokens, as `ev`.
+        ev: Explained variance; None where activations do not vary.
+        delta_ce: Nats; None without a host to splice it into.
+        dead: Share of the features that fire on no held-out token, of both halves: thresholds are set by L0 on one of
+            them, which does not tell features apart, and a rare feature needs many tokens to be seen at all.
+        dead_tokens: How many tokens that are; a feature that fires once in so many is missed with probability 0.37.
+        tokens: Tokens it was trained on.
+        tokens_per_second: Of all dictionaries together.
+    """
 
     path: Path
     site: Site
@@ -41,6 +56,7 @@ class TrainedSAE:
     ev: float | None
     delta_ce: float | None
     dead: float
+    dead_tokens: int
     tokens: int
     tokens_per_second: float | None
 
@@ -56,6 +72,7 @@ class TrainedSAE:
             "ev_answer": None,
             "delta_ce": self.delta_ce,
             "dead": self.dead,
+            "dead_tokens": self.dead_tokens,
             "tokens": self.tokens,
             "tokens_per_second": self.tokens_per_second,
         }
@@ -135,7 +152,9 @@ def _write(
     """Save one dictionary and judge what was saved, rounded as it is on disk."""
     trained.sae.save(output / goal.name)
     saved = trained.sae.rounded()
-    fidelity = measure_fidelity(saved, corpus.source.held_out(goal.site)[JUDGED_ON])
+    held_out = corpus.source.held_out(goal.site)
+    fidelity = measure_fidelity(saved, held_out[JUDGED_ON])
+    everywhere = measure_fidelity(saved, held_out)
     return TrainedSAE(
         path=output / goal.name,
         site=goal.site,
@@ -144,7 +163,8 @@ def _write(
         l0=fidelity.l0,
         ev=fidelity.explained_variance,
         delta_ce=None if host is None else _delta_ce(host, corpus, goal.site, saved),
-        dead=fidelity.dead_share,
+        dead=everywhere.dead_share,
+        dead_tokens=everywhere.n_tokens,
         tokens=trained.record.n_tokens,
         tokens_per_second=trained.record.tokens_per_second,
     )
