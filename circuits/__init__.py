@@ -11,6 +11,9 @@ __getattr__, __dir__ = lazy_exports(
         "Node": "circuits.graph.circuit",
         "Workbench": "circuits.workbench",
         "discover": "circuits.discovery",
+        "intervene": "circuits.verification.intervening",
+        "minimise": "circuits.verification.minimising",
         "open_workbench": "circuits.workbench",
+        "verify": "circuits.verification.verifying",
     },
 )

@@ -5,8 +5,11 @@ import click
 from circuits.commands.diff import diff
 from circuits.commands.discover import EXAMPLE, discover
 from circuits.commands.export import export
+from circuits.commands.intervene import intervene
 from circuits.commands.labels import labels
+from circuits.commands.minimise import minimise
 from circuits.commands.show import show
+from circuits.commands.verify import verify
 from circuits.commands.view import view
 from sae.command_line import Program
 
@@ -19,5 +22,5 @@ def main() -> None:
     """Find, test and look at the features that mediate a behaviour of a language model."""
 
 
-for command in (discover, show, view, export, diff, labels):
+for command in (discover, show, view, export, diff, labels, verify, intervene, minimise):
     main.add_command(command)
