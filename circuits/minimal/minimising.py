@@ -76,7 +76,8 @@ def minimise(
         requirement = Requirement.of(opened.ensemble, faithfulness, seed=seed)
         start = _start(requirement, ranking, loaded)
         chosen = _part(ranking, fewest_nodes(requirement, ranking, start))
-    edges, facts = [], {"from_circuit": len(loaded.features), "from_nodes": len(start), "nodes": len(chosen)}
+    edges: list[ScoredEdge] = []
+    facts: dict[str, Any] = {"from_circuit": len(loaded.features), "from_nodes": len(start), "nodes": len(chosen)}
     if not nodes_only:
         with watch.stage("edges"):
             edges, counted = _edges(requirement, effects, chosen)
