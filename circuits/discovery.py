@@ -8,6 +8,7 @@ from circuits.assembly import assemble, node_tables
 from circuits.effects.ensemble_effects import EnsembleEffects, ensemble_edges, score_ensemble
 from circuits.evaluation.learned_mask import learn_mask
 from circuits.evaluation.selection import Ranking, Selection, select_nodes
+from circuits.found_contrast import with_found_contrast
 from circuits.graph.circuit import Circuit
 from circuits.question import Question
 from circuits.runs.ensemble import Ensemble
@@ -51,7 +52,8 @@ def discover(
         model: A loaded host, a bundled name, a directory or a hub id.
         saes: SAEs by site, a directory of them, or a sae-lens release; those bundled with the model by default.
         sites: Comma list with globs; by default every `resid_post` that has an SAE.
-        contrast: A prompt of equal token length that changes the answer.
+        contrast: A prompt of equal token length that changes the answer; `auto` searches one and, where it finds none,
+            compares with references.
         reference: File of prompts for the resample and mean baselines, one a line.
         target: The answer to explain; the model's own by default.
         foil: The answer that it is compared with.
@@ -90,7 +92,9 @@ def discover(
         bench = workbench or open_workbench(
             model, saes=saes, sites=sites, basis=settings.basis, device=device, dtype=dtype
         )
+    _check_edges(bench, settings)
     with watch.stage("runs"):
+        question, search = with_found_contrast(question, bench)
         ensemble, facts = question.runs(bench, baseline=settings.baseline, seed=settings.seed)
     with watch.stage("nodes"):
         effects = score_ensemble(ensemble, **settings.effect_options)
@@ -101,8 +105,14 @@ def discover(
     with watch.stage("edges"):
         threshold = _edge_threshold(ensemble, settings, selection)
         edges = [] if settings.nodes_only else ensemble_edges(ensemble, effects, tables, threshold=threshold)
-    facts = {**facts, "points_by_site": {str(site): n for site, n in effects.points.items()}}
+    facts = {**facts, **search, "points_by_site": {str(site): n for site, n in effects.points.items()}}
     return assemble(bench, question, settings, ensemble, effects, selection, tables, edges, facts, watch)
+
+
+def _check_edges(bench: Workbench, settings: DiscoverySettings) -> None:
+    transcoded = [site for site, dictionary in bench.dictionaries.items() if dictionary.input_site is not None]
+    if transcoded and not settings.nodes_only:
+        raise ValueError(f"edges into the transcoder at {transcoded[0]} cannot be scored; add --nodes-only")
 
 
 def _ranked(ensemble: Ensemble, effects: EnsembleEffects, settings: DiscoverySettings) -> Ranking:
@@ -125,6 +135,7 @@ def _selected(ensemble: Ensemble, ranking: Ranking, settings: DiscoverySettings)
         wanted_faithfulness=settings.wanted_faithfulness,
         top_k=settings.top_k,
         node_threshold=settings.node_threshold,
+        cumulative=settings.cumulative,
         seed=settings.seed,
     )
 

@@ -14,6 +14,7 @@ from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 from circuits.workbench import Workbench, open_workbench
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.transcoder import load_dictionary
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
@@ -108,7 +109,7 @@ def _sae(entry: Mapping[str, Any]) -> SAE:
     path = entry["path"]
     if path is None:
         raise ValueError(f"the circuit's SAE at {entry['site']} was never saved; discover again with --saes DIRECTORY")
-    sae = SAE.load(path)
+    sae = load_dictionary(path)
     if sae.content_hash != entry["sha256"]:
         raise ValueError(f"SAE {path!r} was altered since the circuit was found; restore it, or discover again")
     return sae

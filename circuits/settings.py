@@ -14,6 +14,7 @@ __all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "DiscoverySettings"]
 METHODS = (*RULES, "mask")
 
 DEFAULT_FAITHFULNESS = 0.8
+CRITERIA = ("faithfulness", "top_k", "node_threshold", "cumulative")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class DiscoverySettings:
     """Keep this many nodes."""
     node_threshold: float | None = None
     """Keep nodes with |effect| of at least this many units of the metric."""
+    cumulative: float | None = None
+    """Keep the fewest nodes whose |effects| add up to this share of those of all nodes, 0 to 1."""
     edge_threshold: float | None = None
     """Keep edges with |effect| above this; 1 % of the metric's gap by default."""
     nodes_only: bool = False
@@ -51,14 +54,16 @@ class DiscoverySettings:
         _check_choice("basis", self.basis, BASES)
         if self.baseline is not None:
             _check_choice("baseline", self.baseline, BASELINES)
-        criteria = [name for name in ("faithfulness", "top_k", "node_threshold") if getattr(self, name) is not None]
+        criteria = [name for name in CRITERIA if getattr(self, name) is not None]
         if len(criteria) > 1:
             raise ValueError(f"{' and '.join(criteria)} were both given, expected one way to choose nodes; drop one")
-        if self.method == "mask" and self.node_threshold is not None:
+        by_effect = [name for name in criteria if name in ("node_threshold", "cumulative")]
+        if self.method == "mask" and by_effect:
             raise ValueError(
-                "node_threshold chooses by effect but method 'mask' does not rank by it; give top_k instead"
+                f"{by_effect[0]} chooses by effect but method 'mask' does not rank by it; give top_k instead"
             )
         _check_range("faithfulness", self.faithfulness, 0.0, 1.0)
+        _check_range("cumulative", self.cumulative, 0.0, 1.0)
         _check_range("node_threshold", self.node_threshold, 0.0, math.inf)
         _check_range("edge_threshold", self.edge_threshold, 0.0, math.inf)
         if self.ig_tolerance is not None and not 0 < self.ig_tolerance <= 1:
@@ -80,7 +85,7 @@ class DiscoverySettings:
     @property
     def wanted_faithfulness(self) -> float | None:
         """The share to reach, or None where nodes are chosen otherwise."""
-        if self.top_k is not None or self.node_threshold is not None:
+        if any(getattr(self, name) is not None for name in CRITERIA[1:]):
             return None
         return DEFAULT_FAITHFULNESS if self.faithfulness is None else self.faithfulness
 

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from sae.text_files import FILE_READERS, file_kind, read_text_file
 
-__all__ = ["CorpusPart", "mix", "parse_corpus", "read_corpus"]
+__all__ = ["CorpusPart", "answer_prompts", "mix", "parse_corpus", "read_corpus"]
 
 ENTRY_POINT_GROUP = "sae.corpora"
 WEIGHTED = re.compile(r"\s*([0-9.eE-]+)\s*\*(.+)")
@@ -47,6 +47,27 @@ def read_corpus(spec: str, *, seed: int = 0) -> Iterator[str]:
     parts = parse_corpus(spec)
     streams = [_open(part, seed) for part in parts]
     return mix(streams, [part.weight for part in parts])
+
+
+def answer_prompts(spec: str, *, seed: int = 0) -> Iterator[str]:
+    """Prompts that end where an answer is due, of a corpus that knows its answers.
+
+    A registered corpus knows them if it has a method of this name, called as `answer_prompts(PART, seed=...)`. Its
+    prompts are of other documents than its texts. Of a mixture, those of the parts that have some, in proportion.
+
+    Args:
+        spec: The SPEC, or whatever else a store says that its texts were.
+        seed: The same seed gives the same prompts.
+
+    Returns:
+        The prompts, without end or none at all.
+    """
+    try:
+        parts = parse_corpus(spec)
+    except ValueError:
+        return iter(())
+    known = [(stream, part.weight) for part in parts if (stream := _answers(part, seed)) is not None]
+    return mix([stream for stream, _ in known], [weight for _, weight in known]) if known else iter(())
 
 
 def parse_corpus(spec: str) -> list[CorpusPart]:
@@ -124,7 +145,7 @@ def _open(part: CorpusPart, seed: int) -> Iterator[str]:
 
 def _registered(name: str, inner: str, options: dict[str, str], seed: int) -> Iterator[str]:
     """A corpus that another package registered: called as `source(PART, seed=..., **options)`."""
-    known = {entry_point.name: entry_point for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
+    known = _entry_points()
     if name not in known:
         names = ", ".join(sorted(known)) or "none; is the project installed?"
         raise ValueError(f"there is no corpus {name!r} (registered: {names}); {EXPECTED}")
@@ -133,6 +154,21 @@ def _registered(name: str, inner: str, options: dict[str, str], seed: int) -> It
         return iter(source(inner, seed=seed, **options))
     except TypeError as error:
         raise ValueError(f"corpus {name}:{inner} does not take the options {options}: {error}") from error
+
+
+def _answers(part: CorpusPart, seed: int) -> Iterator[str] | None:
+    """The prompts of one part, or None where it has none."""
+    name, _, inner = part.source.partition(":")
+    known = _entry_points()
+    if file_kind(part.source) is not None or name not in known:
+        return None
+    method = getattr(known[name].load(), "answer_prompts", None)
+    prompts: Iterator[str] | None = None if method is None else method(inner, seed=seed)
+    return prompts
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    return {entry_point.name: entry_point for entry_point in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def _hugging_face(name: str, **options: str) -> Iterator[str]:

@@ -123,7 +123,9 @@ def random_sae(d_model: int = 32, d_sae: int = 64, site: Site | None = None, see
     )
 
 
-def random_transcoder(layer: int, *, d_model: int = 32, d_sae: int = 64, seed: int = 0, skip: bool = False) -> Transcoder:
+def random_transcoder(
+    layer: int, *, d_model: int = 32, d_sae: int = 64, seed: int = 0, skip: bool = False
+) -> Transcoder:
     """A random transcoder from a layer's MLP input to its output."""
     like = random_sae(d_model, d_sae, seed=seed)
     generator = torch.Generator().manual_seed(seed + 1)

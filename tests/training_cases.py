@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import normalize
 
 from sae.host.sites import Site
-from sae.training.config import BatchTopKConfig, JumpReLUConfig
+from sae.training.config import BatchTopKConfig, JumpReLUConfig, MatryoshkaConfig
 from sae.training.memory_source import MemorySource
 
 SITES = (Site("resid_post", 0), Site("resid_post", 1))
@@ -35,3 +35,9 @@ def batch_topk(**changes):
     """A BatchTopK run of a second."""
     settings = {"d_sae": 24, "k": 2, "steps": 40, "batch_tokens": 64, "log_every": 10, "warmup_steps": 5}
     return BatchTopKConfig(**(settings | changes))
+
+
+def matryoshka(**changes):
+    """A Matryoshka run of a second."""
+    settings = {"d_sae": 24, "k": 2, "steps": 40, "batch_tokens": 64, "log_every": 10, "warmup_steps": 5}
+    return MatryoshkaConfig(**(settings | {"prefixes": (0.25, 0.5, 1)} | changes))

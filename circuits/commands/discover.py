@@ -39,12 +39,6 @@ def _refuse_later(option: str) -> Any:
     return refuse
 
 
-def _contrast_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value == "auto":
-        raise click.UsageError("--contrast auto is not available in this version, give the contrast prompt")
-    return value
-
-
 @click.command(epilog=f"Example:  {EXAMPLE}")
 @click.option("--prompt", default=None, help="Text whose next token is to be explained.")
 @click.option(
@@ -55,7 +49,10 @@ def _contrast_text(ctx: click.Context, param: click.Parameter, value: str | None
 )
 @click.option("--keep-wrong", is_flag=True, help="Keep pairs whose answers the model does not give.")
 @click.option(
-    "--contrast", default=None, callback=_contrast_text, help="Prompt of equal token length that changes the answer."
+    "--contrast",
+    default=None,
+    metavar="TEXT|auto",
+    help="Prompt of equal token length that changes the answer; auto searches the smallest change of tokens.",
 )
 @click.option(
     "--reference",
@@ -103,13 +100,18 @@ def _contrast_text(ctx: click.Context, param: click.Parameter, value: str | None
     help="Keep nodes with an effect of at least this many logits.",
 )
 @click.option(
+    "--cumulative",
+    type=FiniteFloat(0.0, 1.0),
+    default=None,
+    help="Keep the strongest nodes whose effects add up to this share of all.",
+)
+@click.option(
     "--edge-threshold",
     type=FiniteFloat(0.0),
     default=None,
     help="Keep edges with an effect above this many logits [default: 1 % of the metric's gap].",
 )
 @click.option("--nodes-only", is_flag=True, help="Skip the edges.")
-@click.option("--cumulative", hidden=True, callback=_refuse_later("--cumulative"), expose_value=False)
 @click.option("--dry-run", hidden=True, is_flag=True, callback=_refuse_later("--dry-run"), expose_value=False)
 @model_options
 @output_options
@@ -134,7 +136,19 @@ def discover(out: Path | None, force: bool, as_json: bool, **options: Any) -> No
     if as_json:
         emit_json({**circuit.to_json(), "out": str(target_directory)})
         return
+    _print_search(circuit.provenance.get("contrast_search"))
     print_circuit(circuit)
     click.echo(
         f"\nWritten to {target_directory}: circuit.html (open it), circuit.png, circuit.json, circuit.safetensors"
     )
+
+
+def _print_search(search: dict[str, Any] | None) -> None:
+    """What became of `--contrast auto`."""
+    if search is None:
+        return
+    if search["contrast"] is None:
+        click.echo("No contrast was found by replacing up to three tokens: compared with reference prompts instead.\n")
+        return
+    changes = ", ".join(f"{each['token']!r} by {each['replacement']!r}" for each in search["replaced"])
+    click.echo(f"Contrast found by replacing {changes}: {search['contrast']}\n")

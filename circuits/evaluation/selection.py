@@ -57,6 +57,17 @@ class Ranking:
     def __len__(self) -> int:
         return len(self.effect)
 
+    def n_reaching(self, share: float) -> int:
+        """How many of the strongest nodes have together this share of all |effect|.
+
+        A node's effect runs through every path from it to the answer, so this is the influence that attribution graphs
+        sum over paths, except that paths of opposite sign cancel.
+
+        Source: pruning by cumulative influence, Ameisen et al. 2025. Differs from it: as said.
+        """
+        influence = self.effect.abs().double().cumsum(dim=0)
+        return int((influence < share * influence[-1] * (1 - 1e-12)).sum()) + 1 if share > 0 else 0
+
     def top(self, n: int) -> NodeSet:
         """The `n` strongest nodes."""
         return self.chosen(torch.arange(min(n, len(self)), device=self.effect.device))
@@ -103,19 +114,22 @@ def select_nodes(
     wanted_faithfulness: float | None = None,
     top_k: int | None = None,
     node_threshold: float | None = None,
+    cumulative: float | None = None,
     seed: int = 0,
 ) -> Selection:
     """Choose how many of the ranked nodes to keep, and evaluate them beside their null.
 
-    Exactly one of the three criteria is used: the smallest size whose faithfulness reaches `wanted_faithfulness` (at
-    most 200 nodes; where none does, the smallest that keeps about as much as any), the `top_k` strongest, or all with
-    |effect| >= `node_threshold`.
+    Exactly one of the criteria is used: the smallest size whose faithfulness reaches `wanted_faithfulness` (at most 200
+    nodes; where none does, the smallest that keeps about as much as any), the `top_k` strongest, the strongest whose
+    |effects| add up to the share `cumulative` of all, or all with |effect| >= `node_threshold`.
     """
     sweep = _Sweep(ensemble, ranking)
     if wanted_faithfulness is not None:
         n_nodes = sweep.smallest_reaching(wanted_faithfulness)
     elif top_k is not None:
         n_nodes = min(top_k, len(ranking))
+    elif cumulative is not None:
+        n_nodes = ranking.n_reaching(cumulative)
     else:
         n_nodes = int((ranking.effect.abs() >= (node_threshold or 0.0)).sum())
     value = sweep.measure([n_nodes])[n_nodes]

@@ -10,32 +10,53 @@ from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.document import Document
 from experiments.clinic.other_texts import documents as clinical_documents
 
-__all__ = ["CHUNK_DOCUMENTS", "broad_texts", "clinic_corpus", "clinical_texts", "document_chunk"]
+__all__ = ["CHUNK_DOCUMENTS", "ClinicCorpus", "broad_texts", "clinic_corpus", "clinical_texts", "document_chunk"]
 
 CHUNK_DOCUMENTS = 1000
 """Documents are generated in chunks of this many, each with a seed of its own."""
 CHUNKS_PER_SEED = 1_000_000
 """Chunk seeds of different corpus seeds do not meet before this many chunks."""
 SPLITS = ("train", "validation", "test")
+ANSWER_SPLIT = "validation"
+ANSWER_SEEDS = 1_000_000
+"""From here on seeds are of prompts alone."""
 GENERATORS: dict[str, Callable[[int, int, str], list[Document]]] = {
     "clinical": clinical_documents,
     "broad": broad_documents,
 }
 
 
-def clinic_corpus(name: str, *, split: str = "train", seed: int = 0) -> Iterator[str]:
-    """An endless stream of the texts of ``clinic:NAME``.
+class ClinicCorpus:
+    """What the entry point names: called for the texts of a corpus; it also knows where their answers are due."""
 
-    Args:
-        name: ``clinical`` or ``broad``.
-        split: ``train``, ``validation`` or ``test``.
-        seed: The same seed gives the same stream.
+    def __call__(self, name: str, *, split: str = "train", seed: int = 0) -> Iterator[str]:
+        """An endless stream of the texts of ``clinic:NAME``.
 
-    Raises:
-        ValueError: If there is no such corpus or split.
-    """
-    _check(name, split)
-    return _texts(name, split, seed)
+        Args:
+            name: ``clinical`` or ``broad``.
+            split: ``train``, ``validation`` or ``test``.
+            seed: The same seed gives the same stream.
+
+        Raises:
+            ValueError: If there is no such corpus or split.
+        """
+        _check(name, split)
+        return _texts(name, split, seed)
+
+    def answer_prompts(self, name: str, *, seed: int = 0) -> Iterator[str] | None:
+        """Prompts after which a diagnosis is due that nothing before gave away, one of a validation document at most.
+
+        The documents are none of those that the corpus itself streams with a seed below `ANSWER_SEEDS`. None for
+        ``broad``, which asks for no diagnosis.
+
+        Raises:
+            ValueError: If there is no such corpus.
+        """
+        _check(name, ANSWER_SPLIT)
+        return _diagnosis_prompts(name, seed + ANSWER_SEEDS) if name == "clinical" else None
+
+
+clinic_corpus = ClinicCorpus()
 
 
 def clinical_texts(split: str = "train", *, seed: int = 0) -> Iterator[str]:
@@ -71,3 +92,12 @@ def _texts(name: str, split: str, seed: int) -> Iterator[str]:
     for chunk in count():
         for document in document_chunk(name, chunk, split=split, seed=seed):
             yield document.text
+
+
+def _diagnosis_prompts(name: str, seed: int) -> Iterator[str]:
+    """Chunk after chunk, without end."""
+    for chunk in count():
+        for document in document_chunk(name, chunk, split=ANSWER_SPLIT, seed=seed):
+            for point in document.answer_points:
+                if point.kind == "diagnosis" and not point.revealed:
+                    yield document.text[: point.prompt_end]

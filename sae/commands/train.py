@@ -1,10 +1,12 @@
 """`sae train`: one or several SAEs in one pass over a corpus or a store."""
 
 import shutil
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from sae.command_line import (
     FiniteFloat,
@@ -27,16 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "train"]
 
 EXAMPLE = "sae train --corpus clinic:clinical --sites resid_post.2 --d-sae 512 --l0 8 --tokens 500000 --out runs/sae"
-LATER_ARCHITECTURES = ("matryoshka",)
 THRESHOLD_OPTIONS = ("bandwidth", "initial_threshold", "threshold_learning_rate", "gradient_through_window")
+ONLY_FOR = {"jumprelu": ("objective", *THRESHOLD_OPTIONS, "start", "kl_weight"), "matryoshka": ("prefixes",)}
+"""Options that one architecture has."""
 MOST_TOKENS_IN_MEMORY = 700_000
 """Training draws from so many with repetition; a store or --live has more."""
-
-
-def _known_architecture(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if value in LATER_ARCHITECTURES:
-        raise click.UsageError(f"--architecture {value} is not available in this version, choose jumprelu or batchtopk")
-    return value
 
 
 def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
@@ -45,6 +42,14 @@ def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     if not all(number.is_integer() and number > 0 for number in found):
         raise click.BadParameter(f"{value!r} is no comma list of whole numbers above 0", ctx, param)
     return tuple(int(number) for number in found)
+
+
+def _shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    """A comma list of fractions or decimals, as in 1/4,0.5,1."""
+    try:
+        return None if value is None else tuple(float(Fraction(part.strip())) for part in value.split(","))
+    except (ValueError, ZeroDivisionError):
+        raise click.BadParameter(f"{value!r} is no comma list of shares, as in 1/4,1/2,1", ctx, param) from None
 
 
 @click.command(epilog=f"Example:  {EXAMPLE}")
@@ -56,10 +61,16 @@ def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
 @click.option("--tokens", type=click.IntRange(min=1), required=True, help="Tokens that each SAE is trained on.")
 @click.option(
     "--architecture",
-    type=click.Choice(("jumprelu", "batchtopk", *LATER_ARCHITECTURES)),
+    type=click.Choice(("jumprelu", "batchtopk", "matryoshka")),
     default="jumprelu",
-    callback=_known_architecture,
-    help="How it is trained; every SAE is written as JumpReLU.",
+    help="jumprelu learns thresholds; batchtopk takes a batch's largest pre-activations; matryoshka does, and prefixes "
+    "of the dictionary reconstruct by themselves. Every SAE is written as JumpReLU.",
+)
+@click.option(
+    "--prefixes",
+    callback=_shares,
+    default=None,
+    help="Prefixes of matryoshka as shares of --d-sae, increasing to 1 [default: 1/16,1/8,1/4,1/2,1].",
 )
 @click.option(
     "--objective",
@@ -71,7 +82,7 @@ def _widths(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int
     "--kernel",
     type=click.Choice(("auto", "dense", "sparse", "triton")),
     default="auto",
-    help="How gradients are computed; auto chooses by device and measured density.",
+    help="How gradients are computed; auto chooses by device and measured density. matryoshka has no triton.",
 )
 @click.option("--bandwidth", type=FiniteFloat(0.0), default=None, help="Window of a threshold, in activation scales.")
 @click.option("--initial-threshold", type=FiniteFloat(0.0), default=None, help="In activation scales.")
@@ -122,9 +133,13 @@ def train(out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
         return
     for row in rows:
         click.echo(_line(row))
+    if not any(row["n_answers"] for row in rows):
+        corpus = options["corpus"] or f"the corpus of {options['store']}"
+        click.echo(f"explained variance at the answer: not known, {corpus} does not say where its answers are due")
 
 
 def _check_usage(options: dict[str, Any]) -> None:
+    _check_architecture(options)
     if (options["corpus"] is None) == (options["store"] is None):
         raise click.UsageError("give either --corpus or --store")
     if options["store"] is None and options["sites"] is None:
@@ -133,6 +148,18 @@ def _check_usage(options: dict[str, Any]) -> None:
         raise click.UsageError("--live makes activations from --corpus; a --store has them already")
     if options["kl_weight"] is not None and (options["start"] is None or options["corpus"] is None):
         raise click.UsageError("--kl fine-tunes an SAE on whole documents; give it with --from and --corpus")
+
+
+def _check_architecture(options: dict[str, Any]) -> None:
+    """Options of another architecture are refused even where they are given their default."""
+    ctx, architecture = click.get_current_context(), options["architecture"]
+    foreign = {name: owner for owner, names in ONLY_FOR.items() if owner != architecture for name in names}
+    for param in ctx.command.params:
+        owner = foreign.get(param.name or "")
+        if owner is not None and ctx.get_parameter_source(param.name or "") is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"{param.opts[0]} needs --architecture {owner}, not {architecture}")
+    if architecture == "matryoshka" and options["kernel"] == "triton":
+        raise click.UsageError("--kernel triton does not train matryoshka; choose auto, dense or sparse")
 
 
 def _check_output(target: Path, *, force: bool, resume: bool) -> None:
@@ -163,6 +190,7 @@ def _train(host: "HostModel", target: Path, options: dict[str, Any]) -> "list[Tr
         n_tokens=options["tokens"],
         architecture=options["architecture"],
         objective=options["objective"],
+        prefixes=options["prefixes"],
         kernel=options["kernel"],
         batch_tokens=options["batch_tokens"],
         learning_rate=options["learning_rate"],
@@ -204,6 +232,13 @@ def _corpus(
 def _line(row: dict[str, Any]) -> str:
     ev = "undefined" if row["ev"] is None else f"{row['ev']:.3f}"
     return (
-        f"{row['path']}: L0 {row['l0']:.2f} (wanted {row['l0_target']:g}), explained variance {ev}, "
+        f"{row['path']}: L0 {row['l0']:.2f} (wanted {row['l0_target']:g}), explained variance {ev}{_at_answer(row)}, "
         f"delta CE {row['delta_ce']:.3f} nats, {row['dead']:.1%} dead"
     )
+
+
+def _at_answer(row: dict[str, Any]) -> str:
+    if row["ev_answer"] is None:
+        return ""
+    low, high = row["ev_answer_interval"]
+    return f" ({row['ev_answer']:.3f} [{low:.3f}, {high:.3f}] at the answer)"

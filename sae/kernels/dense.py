@@ -19,7 +19,7 @@ from sae.kernels.loss import (
 from sae.kernels.shadows import BFloat16Shadows
 from sae.kernels.weights import DictionaryWeights
 
-__all__ = ["dense_gradients"]
+__all__ = ["dense_gradients", "rounded_matmul"]
 
 
 @torch.no_grad()
@@ -33,7 +33,7 @@ def dense_gradients(
     shadows: BFloat16Shadows | None = None,
 ) -> tuple[StepStatistics, WeightGradients]:
     """`sae.kernels.reference.training_loss` and its gradients, written out. Arguments as in `loss_and_gradients`."""
-    matmul = torch.matmul if shadows is None else _rounded_matmul
+    matmul = torch.matmul if shadows is None else rounded_matmul
     if shadows is None:
         pre_acts = linear(x, weights.encoder_rows, weights.b_enc)
     else:
@@ -81,7 +81,8 @@ def dense_gradients(
     )
 
 
-def _rounded_matmul(left: Tensor, right: Tensor) -> Tensor:
+def rounded_matmul(left: Float[Tensor, "a b"], right: Float[Tensor, "b c"]) -> Float[Tensor, "a c"]:
+    """A product of factors rounded to bfloat16, added up in float32."""
     return (left.bfloat16() @ right.bfloat16()).float()
 
 

@@ -1,6 +1,7 @@
 """Training a BatchTopK dictionary, handed over as JumpReLU."""
 
 import math
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,8 @@ __all__ = ["BatchTopKTrainer", "batch_threshold"]
 
 SMALLEST_THRESHOLD = 1e-3
 SUBSAMPLE = 31
+
+Step = tuple[StepStatistics, WeightGradients]
 
 
 class BatchTopKTrainer(SAETrainer):
@@ -62,8 +65,7 @@ class BatchTopKTrainer(SAETrainer):
         else:
             emphasis = draw.emphasis.to(x)[:, None]
             threshold = batch_threshold(pre_acts * emphasis, k, phase=phase) / emphasis
-        return selected_gradients(
-            self.weights,
+        return self._gradients_of_selection(
             x,
             threshold,
             pre_acts=pre_acts,
@@ -71,6 +73,10 @@ class BatchTopKTrainer(SAETrainer):
             kernel=self.config.kernel,
             shadows=self._shadows,
         )
+
+    def _gradients_of_selection(self, x: Tensor, threshold: Tensor, **options: Any) -> Step:
+        """The selection made, what is lost and where that moves the weights."""
+        return selected_gradients(self.weights, x, threshold, **options)
 
     def _pre_acts(self, x: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens d_sae"]:
         if self._shadows is None:

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, get_args
 
 from sae.kernels.dispatch import Kernel
+from sae.kernels.nested import NESTED_KERNELS
 
-__all__ = ["BatchTopKConfig", "Clipping", "JumpReLUConfig", "Objective", "TrainingConfig"]
+__all__ = ["BatchTopKConfig", "Clipping", "JumpReLUConfig", "MatryoshkaConfig", "Objective", "TrainingConfig"]
 
 Objective = Literal["step", "quadratic", "tanh"]
 Clipping = Literal["none", "row", "global"]
@@ -120,6 +121,48 @@ class BatchTopKConfig(TrainingConfig):
     def k_at(self, step: int) -> float:
         """Active features per token at a step: linear from `initial_k_factor * k` to `k`, at most d_sae."""
         return float(min(self.k * (1 + (self.initial_k_factor - 1) * self.anneal_left(step)), self.d_sae))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatryoshkaConfig(BatchTopKConfig):
+    """A Matryoshka BatchTopK dictionary (Bussmann et al. 2025), handed over as JumpReLU.
+
+    Attributes:
+        prefixes: Nested prefixes of the dictionary, each of which is to reconstruct by itself, as shares of d_sae:
+            increasing, the last is 1. A single prefix is plain BatchTopK.
+    """
+
+    architecture: ClassVar[str] = "matryoshka"
+
+    prefixes: tuple[float | int, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        in_order = all(0 < share <= 1 for share in self.prefixes) and list(self.prefixes) == sorted(self.prefixes)
+        if not in_order or self.prefixes[-1:] != (1,):
+            raise ValueError(f"prefixes are {self._shown_prefixes}, expected increasing shares of d_sae that end at 1")
+        sizes = self.prefix_sizes
+        if sizes[0] < 1 or len(set(sizes)) < len(sizes):
+            raise ValueError(
+                f"prefixes {self._shown_prefixes} have {', '.join(map(str, sizes))} of {self.d_sae} features, expected "
+                "at least 1 and no two alike; give others or a larger d_sae"
+            )
+        if self.kernel not in NESTED_KERNELS:
+            expected = ", ".join(NESTED_KERNELS)
+            raise ValueError(f"kernel is {self.kernel!r}, but matryoshka needs one of {expected}")
+
+    @property
+    def prefix_sizes(self) -> tuple[int, ...]:
+        """Features of each prefix."""
+        return tuple(round(share * self.d_sae) for share in self.prefixes)
+
+    @property
+    def _shown_prefixes(self) -> str:
+        return ",".join(f"{share:g}" for share in self.prefixes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON holds them, with the features of each prefix."""
+        return super().to_json() | {"prefixes": list(self.prefixes), "prefix_sizes": list(self.prefix_sizes)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import Float
+from torch import Tensor
+
+from sae.corpora import answer_prompts
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.formats.stored import RECORD
 from sae.dictionary.host_record import host_record
+from sae.evaluation.answers import AnswerFidelity, answer_activations, measure_at_answers
 from sae.evaluation.fidelity import measure_fidelity
 from sae.evaluation.spliced_loss import measure_spliced_loss
 from sae.host.host import HostModel
@@ -24,6 +29,7 @@ from sae.written_whole import written_whole
 __all__ = ["TrainedSAE", "finished_result", "train_to_disk"]
 
 N_LOSS_DOCUMENTS = 100
+N_ANSWERS = 400
 CALIBRATED_ON, JUDGED_ON = slice(0, None, 2), slice(1, None, 2)
 """Held-out tokens in turn: thresholds are not judged on what they were set on."""
 RESULT = "training.json"
@@ -31,7 +37,11 @@ RESULT = "training.json"
 
 @dataclass(frozen=True)
 class TrainedSAE:
-    """One finished SAE and its figures on held-out tokens; `delta_ce` is None without a host to splice it into."""
+    """One finished SAE and its figures on held-out tokens.
+
+    `delta_ce` is None without a host to splice it into; `ev_answer` (see `sae.evaluation.answers`) also where the
+    corpus does not know where its answers are due, and `n_answers` is then 0.
+    """
 
     path: Path
     site: Site
@@ -43,9 +53,12 @@ class TrainedSAE:
     dead: float
     tokens: int
     tokens_per_second: float | None
+    ev_answer: float | None = None
+    ev_answer_interval: tuple[float, float] | None = None
+    n_answers: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The record that `sae train --json` prints; `ev_answer` needs a corpus with known answers."""
+        """The record that `sae train --json` prints."""
         return {
             "path": str(self.path),
             "site": str(self.site),
@@ -53,7 +66,9 @@ class TrainedSAE:
             "l0_target": self.l0_target,
             "l0": self.l0,
             "ev": self.ev,
-            "ev_answer": None,
+            "ev_answer": self.ev_answer,
+            "ev_answer_interval": None if self.ev_answer_interval is None else list(self.ev_answer_interval),
+            "n_answers": self.n_answers,
             "delta_ce": self.delta_ce,
             "dead": self.dead,
             "tokens": self.tokens,
@@ -64,6 +79,8 @@ class TrainedSAE:
     def from_json(cls, record: Mapping[str, Any], directory: Path) -> "TrainedSAE":
         """Out of the result file in `directory`."""
         fields = {name: value for name, value in record.items() if name in cls.__dataclass_fields__}
+        if (interval := fields.get("ev_answer_interval")) is not None:
+            fields["ev_answer_interval"] = tuple(interval)
         path, site = directory / record["path"], Site.parse(record["site"])
         return cls(**{**fields, "path": path, "site": site})
 
@@ -109,7 +126,8 @@ def train_to_disk(
         calibration_rows=CALIBRATED_ON,
         make_trainer=trainer_for if plan.kl_weight is None or host is None else spliced_trainer(host),
     )
-    rows = [_write(goal, trained[goal.name], corpus, host, output) for goal in goals]
+    judge = _Judge.of(host, corpus, plan)
+    rows = [_write(goal, trained[goal.name], judge, output) for goal in goals]
     _write_result(rows, goals, output)
     return rows
 
@@ -129,13 +147,48 @@ def finished_result(plan: TrainingPlan, output: Path, *, d_model: int) -> list[T
     return [TrainedSAE.from_json(row, output) for row in record["saes"]]
 
 
-def _write(
-    goal: TrainingGoal, trained: TrainedDictionary, corpus: Corpus, host: HostModel | None, output: Path
-) -> TrainedSAE:
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """What finished dictionaries are measured on.
+
+    Attributes:
+        host: None where nothing can be spliced.
+        corpus: Its held-out tokens and documents.
+        at_answers: Activations where answers are predicted; none of a corpus that does not know.
+    """
+
+    host: HostModel | None
+    corpus: Corpus
+    at_answers: Mapping[Site, Float[Tensor, "answers d_model"]]
+
+    @classmethod
+    def of(cls, host: HostModel | None, corpus: Corpus, plan: TrainingPlan) -> "_Judge":
+        """Runs the prompts of the corpus that ask for answers, once for all dictionaries."""
+        if host is None:
+            return cls(None, corpus, {})
+        prompts = answer_prompts(corpus.name, seed=plan.seed)
+        return cls(host, corpus, answer_activations(host, prompts, plan.sites, n_prompts=N_ANSWERS))
+
+    def delta_ce(self, site: Site, sae: SAE) -> float | None:
+        """Nats that the spliced dictionary costs."""
+        if self.host is None:
+            return None
+        return measure_spliced_loss(self.host, self.corpus.documents[:N_LOSS_DOCUMENTS], {site: sae}).delta_ce
+
+    def fidelity_at_answers(self, site: Site, sae: SAE) -> AnswerFidelity:
+        """Explained variance where answers are predicted."""
+        at_answers = self.at_answers.get(site)
+        if at_answers is None or not len(at_answers):
+            return AnswerFidelity(0, None, None)
+        return measure_at_answers(sae, at_answers)
+
+
+def _write(goal: TrainingGoal, trained: TrainedDictionary, judge: _Judge, output: Path) -> TrainedSAE:
     """Save one dictionary and judge what was saved, rounded as it is on disk."""
     trained.sae.save(output / goal.name)
     saved = trained.sae.rounded()
-    fidelity = measure_fidelity(saved, corpus.source.held_out(goal.site)[JUDGED_ON])
+    fidelity = measure_fidelity(saved, judge.corpus.source.held_out(goal.site)[JUDGED_ON])
+    at_answers = judge.fidelity_at_answers(goal.site, saved)
     return TrainedSAE(
         path=output / goal.name,
         site=goal.site,
@@ -143,15 +196,14 @@ def _write(
         l0_target=goal.config.wanted_l0,
         l0=fidelity.l0,
         ev=fidelity.explained_variance,
-        delta_ce=None if host is None else _delta_ce(host, corpus, goal.site, saved),
+        ev_answer=at_answers.explained_variance,
+        ev_answer_interval=at_answers.interval,
+        n_answers=at_answers.n_answers,
+        delta_ce=judge.delta_ce(goal.site, saved),
         dead=fidelity.dead_share,
         tokens=trained.record.n_tokens,
         tokens_per_second=trained.record.tokens_per_second,
     )
-
-
-def _delta_ce(host: HostModel, corpus: Corpus, site: Site, sae: SAE) -> float:
-    return measure_spliced_loss(host, corpus.documents[:N_LOSS_DOCUMENTS], {site: sae}).delta_ce
 
 
 def _write_result(rows: Sequence[TrainedSAE], goals: Sequence[TrainingGoal], output: Path) -> None:

@@ -48,6 +48,7 @@ class StepMetrics:
         density: Share of tokens * d_sae that took part.
         thresholds: Of trained thresholds.
         kl: Nats that the host's prediction of a token moves by, where the dictionary is trained in its host.
+        prefix_fvu: `fvu` of each nested prefix, the whole dictionary last, where it has such.
     """
 
     step: int
@@ -63,6 +64,7 @@ class StepMetrics:
     density: float
     thresholds: ThresholdMetrics | None = None
     kl: float | None = None
+    prefix_fvu: tuple[float, ...] | None = None
 
 
 class MetricsLog(AbstractContextManager["MetricsLog"]):
@@ -115,5 +117,9 @@ def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _metrics(entry: dict[str, Any]) -> StepMetrics:
     entry = {key: value for key, value in entry.items() if key != "clock"}
-    thresholds = entry.pop("thresholds")
-    return StepMetrics(**entry, thresholds=None if thresholds is None else ThresholdMetrics(**thresholds))
+    thresholds, prefix_fvu = entry.pop("thresholds"), entry.pop("prefix_fvu", None)
+    return StepMetrics(
+        **entry,
+        thresholds=None if thresholds is None else ThresholdMetrics(**thresholds),
+        prefix_fvu=None if prefix_fvu is None else tuple(prefix_fvu),
+    )

@@ -8,13 +8,13 @@ from sae.dictionary.autoencoder import SAE
 from sae.host.sites import Site
 from sae.kernels.dispatch import Kernel
 from sae.kernels.weights import check_has_thresholds
-from sae.training.config import BatchTopKConfig, Clipping, JumpReLUConfig, Objective, TrainingConfig
+from sae.training.config import BatchTopKConfig, Clipping, JumpReLUConfig, MatryoshkaConfig, Objective, TrainingConfig
 from sae.training.finetuning import SplicedConfig
 from sae.training.sae_trainer import TrainingGoal
 
 __all__ = ["Architecture", "TrainingPlan"]
 
-Architecture = Literal["jumprelu", "batchtopk"]
+Architecture = Literal["jumprelu", "batchtopk", "matryoshka"]
 
 BATCH_TOKENS = 2048
 LOG_ENTRIES = 50
@@ -37,6 +37,7 @@ class TrainingPlan:
         n_tokens: Tokens that each dictionary is trained on, with repetition where there are fewer.
         architecture: How the dictionary is trained; all are written as JumpReLU.
         objective: The sparsity penalty of a JumpReLU dictionary.
+        prefixes: Of a Matryoshka dictionary, as in `MatryoshkaConfig`; None takes its own.
         kernel: How gradients are computed.
         batch_tokens: Tokens of a step.
         learning_rate: Peak rate; None scales what suits a d_model of 128 by 1/sqrt(d_model), the length of a
@@ -55,6 +56,7 @@ class TrainingPlan:
     n_tokens: int
     architecture: Architecture = "jumprelu"
     objective: Objective = "step"
+    prefixes: tuple[float | int, ...] | None = None
     kernel: Kernel = "auto"
     batch_tokens: int = BATCH_TOKENS
     learning_rate: float | None = None
@@ -74,10 +76,7 @@ class TrainingPlan:
         if self.architecture not in get_args(Architecture):
             expected = ", ".join(get_args(Architecture))
             raise ValueError(f"architecture is {self.architecture!r}, expected one of {expected}")
-        if self.architecture == "batchtopk" and (self.start is not None or self.kl_weight is not None):
-            raise ValueError("an SAE to begin with and the KL need architecture jumprelu, not batchtopk")
-        if self.architecture == "batchtopk" and self.thresholds:
-            raise ValueError(f"{', '.join(self.thresholds)}: batchtopk trains no thresholds; choose jumprelu")
+        self._check_architecture()
         for sae in (self.start or {}).values():
             check_has_thresholds(sae)
         for site in self.sites:
@@ -87,6 +86,19 @@ class TrainingPlan:
         for d_sae in self.d_sae:
             for l0 in self.l0:
                 self.config(d_sae, l0, d_model=TUNED_D_MODEL)
+
+    def _check_architecture(self) -> None:
+        """Settings that only another architecture has."""
+        if self.prefixes is not None and self.architecture != "matryoshka":
+            raise ValueError(f"prefixes {self.prefixes} need architecture matryoshka, not {self.architecture}")
+        if self.architecture == "jumprelu":
+            return
+        if self.start is not None or self.kl_weight is not None:
+            raise ValueError(f"an SAE to begin with and the KL need architecture jumprelu, not {self.architecture}")
+        if self.objective != "step":
+            raise ValueError(f"objective {self.objective} needs architecture jumprelu, not {self.architecture}")
+        if self.thresholds:
+            raise ValueError(f"{', '.join(self.thresholds)}: {self.architecture} trains no thresholds; choose jumprelu")
 
     def goals(self, *, d_model: int, metadata: Mapping[str, Any]) -> list[TrainingGoal]:
         """The dictionaries to train, for activations of width `d_model`; all get the same metadata."""
@@ -126,6 +138,9 @@ class TrainingPlan:
         }
         if self.architecture == "batchtopk":
             return BatchTopKConfig(k=l0, **settings)
+        if self.architecture == "matryoshka":
+            settings |= {} if self.prefixes is None else {"prefixes": self.prefixes}
+            return MatryoshkaConfig(k=l0, **settings)
         settings |= self.thresholds
         if self.kl_weight is not None:
             return SplicedConfig(l0=l0, objective=self.objective, kl_weight=self.kl_weight, **settings)

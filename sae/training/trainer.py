@@ -17,9 +17,10 @@ from sae.host.sites import Site
 from sae.kernels.weights import check_has_thresholds
 from sae.progress import progress_counter
 from sae.training.batch_topk import BatchTopKTrainer
-from sae.training.config import BatchTopKConfig, TrainingConfig
+from sae.training.config import BatchTopKConfig, JumpReLUConfig, MatryoshkaConfig, TrainingConfig
 from sae.training.interruption import Interruption, deferred_interruption
 from sae.training.jump_relu import JumpReLUTrainer
+from sae.training.matryoshka import MatryoshkaTrainer
 from sae.training.memory import check_memory
 from sae.training.memory_source import Emphasis, MemorySource
 from sae.training.metrics import MetricsLog, StepMetrics
@@ -31,6 +32,13 @@ __all__ = ["TrainedDictionary", "TrainingRecord", "train", "train_sae", "trainer
 
 DEAD_WINDOW = 0.2
 ALL_ROWS = slice(None)
+
+TRAINERS = (
+    (MatryoshkaConfig, MatryoshkaTrainer),
+    (BatchTopKConfig, BatchTopKTrainer),
+    (JumpReLUConfig, JumpReLUTrainer),
+)
+"""The first whose configuration fits: some are special cases of later ones."""
 
 MakeTrainer = Callable[[TrainingGoal, SiteStatistics, torch.device], SAETrainer]
 
@@ -65,9 +73,16 @@ class TrainingRecord:
             **self.config.to_json(),
             "n_tokens": self.n_tokens,
             "final_fvu": self.metrics[-1].fvu if self.metrics else None,
+            **self._final_prefix_fvu,
             "dead_share": self.dead_share,
             "calibration": dict(self.calibration),
         }
+
+    @property
+    def _final_prefix_fvu(self) -> dict[str, list[float]]:
+        """What each nested prefix leaves unexplained, where there are such."""
+        by_prefix = self.metrics[-1].prefix_fvu if self.metrics else None
+        return {} if by_prefix is None else {"final_prefix_fvu": list(by_prefix)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +95,7 @@ class TrainedDictionary:
 
 def trainer_for(goal: TrainingGoal, statistics: SiteStatistics, device: torch.device) -> SAETrainer:
     """The trainer of a goal's architecture."""
-    kind = BatchTopKTrainer if isinstance(goal.config, BatchTopKConfig) else JumpReLUTrainer
+    kind = next(trainer for config, trainer in TRAINERS if isinstance(goal.config, config))
     return kind(goal, statistics, device=device)
 
 

@@ -171,6 +171,41 @@ def test_the_same_seed_gives_the_same_circuit(model, tmp_path):
     assert first["faithfulness"] == second["faithfulness"]
 
 
+def test_a_contrast_is_searched_shown_and_recorded(model, tmp_path):
+    references = tmp_path / "references.txt"
+    references.write_text("\n".join(f"w1 w2 w{i} w4 w5" for i in range(6, 40)))
+    args = ["--contrast", "auto", "--reference", str(references), "--top-k", "5"]
+    shown = run(model, "--prompt", PROMPT, "--out", str(tmp_path / "a"), *args)
+    assert "Contrast found by replacing 'w3' by 'w" in shown.stdout
+    found = json.loads(run(model, "--prompt", PROMPT, "--out", str(tmp_path / "b"), *args, "--json").stdout)
+    search = found["contrast_search"]
+    assert found["baseline"] == "contrast"
+    assert found["config"]["contrast"] == search["contrast"]
+    assert [each["position"] for each in search["replaced"]] == [3]
+    assert search["prompts_tried"] <= 34
+
+
+def test_without_a_contrast_to_find_references_are_used_and_it_is_said(model, tmp_path):
+    references = tmp_path / "references.txt"
+    references.write_text("w7 w8 w9 w10\nw11 w12 w13 w14")
+    args = ["--contrast", "auto", "--reference", str(references), "--top-k", "5"]
+    shown = run(model, "--prompt", PROMPT, "--out", str(tmp_path / "a"), *args)
+    assert "No contrast was found by replacing up to three tokens" in shown.stdout
+    assert json.loads((tmp_path / "a" / "circuit.json").read_text())["baseline"] == "resample"
+
+
+def test_nodes_are_kept_by_cumulative_effect(model, tmp_path):
+    everything = json.loads(
+        discover(model, tmp_path, "--contrast", CONTRAST, "--cumulative", "1", "--json", "--nodes-only").stdout
+    )
+    part = json.loads(
+        discover(model, tmp_path, "--contrast", CONTRAST, "--cumulative", "0.6", "--json", "--force").stdout
+    )
+    total = sum(abs(node["indirect_effect"]) for node in everything["nodes"] if node["kind"] == "feature")
+    kept = [abs(node["indirect_effect"]) for node in part["nodes"] if node["kind"] == "feature"]
+    assert sum(kept) >= 0.6 * total > sum(kept) - min(kept)
+
+
 BAD = [
     (["--prompt", ""], "prompt"),
     (["--prompt", "   "], "prompt"),
@@ -196,12 +231,14 @@ BAD = [
     (["--prompt", PROMPT, "--ig-rule", "right"], "--ig-rule"),
     (["--prompt", PROMPT, "--ig-tolerance", "0"], "--ig-tolerance"),
     (["--prompt", PROMPT, "--method", "mask", "--node-threshold", "1"], "method 'mask' does not rank by it"),
-    (["--prompt", PROMPT, "--contrast", "auto"], "--contrast auto is not available in this version"),
+    (["--prompt", PROMPT, "--contrast", "auto"], "brings no reference prompts"),
+    (["--prompt", PROMPT, "--contrast", "auto", "--target", "w8 w3"], "contrast 'auto' needs answers of one token"),
     (["--prompt", PROMPT, "--pairs", "x.jsonl"], "give either --prompt or --pairs"),
     ([], "give either --prompt or --pairs"),
     (["--pairs", "missing.jsonl"], "missing.jsonl"),
     (["--pairs", "x.jsonl", "--contrast", "w1"], "contrast: the pairs file says these for each pair"),
-    (["--prompt", PROMPT, "--cumulative", "0.8"], "--cumulative is not available in this version"),
+    (["--prompt", PROMPT, "--cumulative", "1.8"], "--cumulative"),
+    (["--prompt", PROMPT, "--cumulative", "0.8", "--top-k", "3"], "top_k and cumulative were both given"),
     (["--prompt", PROMPT, "--dry-run"], "--dry-run is not available in this version"),
 ]
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from sae import corpora
-from sae.corpora import CorpusPart, mix, parse_corpus, read_corpus
+from sae.corpora import CorpusPart, answer_prompts, mix, parse_corpus, read_corpus
 
 
 @pytest.fixture
@@ -28,6 +28,10 @@ def counting_corpus(name, *, seed, start="0"):
     if name != "numbers":
         raise ValueError(f"unknown corpus {name!r}")
     return (f"{seed}/{number}" for number in range(int(start), 10**9))
+
+
+def counting_prompts(name, *, seed):
+    return None if name == "letters" else (f"after {seed}/{number}" for number in range(10**9))
 
 
 @pytest.fixture
@@ -161,3 +165,23 @@ def test_parquet_without_a_text_column_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"has columns \['body'\], expected one named 'text'"):
         list(read_corpus(str(tmp_path / "a.parquet")))
+
+
+@pytest.fixture
+def with_answers(registered, monkeypatch):
+    monkeypatch.setattr(counting_corpus, "answer_prompts", counting_prompts, raising=False)
+
+
+@pytest.mark.usefixtures("with_answers")
+def test_answer_prompts_are_those_of_the_parts_that_know_them(write_jsonl):
+    mixture = "0.5*" + write_jsonl("a.jsonl", "a") + "+0.2*counting:numbers+0.3*counting:letters"
+
+    for spec in ("counting:numbers", "counting:numbers:start=7", mixture):
+        assert list(islice(answer_prompts(spec, seed=3), 2)) == ["after 3/0", "after 3/1"]
+
+
+@pytest.mark.parametrize(
+    "spec", ["counting:numbers", "a.jsonl", "hf:some/texts", "my notes of May", "other:corpus", ""]
+)
+def test_a_corpus_that_knows_no_answers_has_no_prompts(registered, spec):
+    assert list(answer_prompts(spec)) == []

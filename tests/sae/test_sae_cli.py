@@ -10,6 +10,8 @@ from tiny_models import save_tiny_llama
 from sae.cli import main
 from sae.dictionary.autoencoder import SAE
 
+NESTED = ("--architecture", "matryoshka")
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -39,7 +41,8 @@ def test_several_saes_are_trained_at_once(model, tmp_path):
         assert (str(sae.site), sae.d_sae) == (row["site"], 48)
         # set on 256 tokens and judged on 256 others
         assert row["l0"] == pytest.approx(row["l0_target"], rel=0.15)
-        assert row["ev_answer"] is None
+        assert (row["ev_answer"], row["n_answers"]) == (None, 0)
+        assert row["delta_ce"] is not None
 
 
 def test_info_says_what_was_trained(model, tmp_path):
@@ -72,14 +75,34 @@ def test_info_says_what_was_trained(model, tmp_path):
                 "--architecture",
                 "batchtopk",
             ],
-            "bandwidth: batchtopk trains no thresholds",
+            "--bandwidth needs --architecture jumprelu, not batchtopk",
         ),
         (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--store", "s"], "either --corpus or --store"),
         (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--kl", "1"], "give it with --from"),
         (["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--d-sae", "1.5"], "no comma list of whole"),
         (
-            ["--sites", "resid_post.1", "--l0", "2", "--tokens", "100", "--architecture", "matryoshka"],
-            "--architecture matryoshka is not available in this version",
+            ["--sites", "resid_post.1", "--l0", "2", "--tokens", "9", *NESTED, "--objective", "step"],
+            "--objective needs --architecture jumprelu, not matryoshka",
+        ),
+        (
+            ["--sites", "resid_post.1", "--l0", "2", "--tokens", "9", *NESTED, "--from", "x"],
+            "--from needs --architecture jumprelu, not matryoshka",
+        ),
+        (
+            ["--sites", "resid_post.1", "--l0", "2", "--tokens", "9", *NESTED, "--kernel", "triton"],
+            "--kernel triton does not train matryoshka",
+        ),
+        (
+            ["--sites", "resid_post.1", "--l0", "2", "--tokens", "9", "--prefixes", "1/2,1"],
+            "--prefixes needs --architecture matryoshka, not jumprelu",
+        ),
+        (
+            ["--sites", "resid_post.1", "--l0", "2", "--tokens", "9", *NESTED, "--prefixes", "1/2,1/0"],
+            "'1/2,1/0' is no comma list of shares, as in 1/4,1/2,1",
+        ),
+        (
+            ["--sites", "resid_post.1", "--l0", "2", "--tokens", "9", *NESTED, "--prefixes", "1/2,1/4,1"],
+            "prefixes are 0.5,0.25,1, expected increasing shares of d_sae that end at 1",
         ),
     ],
 )
@@ -136,6 +159,27 @@ def test_settings_of_the_thresholds_are_recorded(model, tmp_path):
     record = SAE.load(tmp_path / "out" / "resid_post.1").metadata["domain_circuits"]["training"]
     assert (record["bandwidth"], record["initial_threshold"], record["clipping"]) == (0.5, 1.0, "none")
     assert record["gradient_through_window"]
+
+
+def test_nested_prefixes_are_trained_recorded_and_resumed(model, tmp_path):
+    options = ["--sites", "resid_post.1", "--l0", "3", "--tokens", "900", *NESTED, "--prefixes", "1/3,0.5,1"]
+    result = train(model, tmp_path, *options)
+    assert result.exit_code == 0, result.stderr
+    record = SAE.load(tmp_path / "out" / "resid_post.1").metadata["domain_circuits"]["training"]
+    assert (record["architecture"], record["prefix_sizes"]) == ("matryoshka", [16, 24, 48])
+    assert len(record["final_prefix_fvu"]) == 3
+    assert train(model, tmp_path, *options, "--resume").stdout == result.stdout
+
+
+def test_the_table_says_why_there_is_nothing_at_the_answer(model, tmp_path, monkeypatch):
+    options = ["--sites", "resid_post.1", "--l0", "3", "--tokens", "900"]
+    result = train(model, tmp_path, *options)
+    assert "corpus.jsonl does not say where its answers are due" in result.stdout
+    prompts = [f"w{i} w{2 * i}" for i in range(20)]
+    monkeypatch.setattr("sae.training.corpus_training.answer_prompts", lambda name, seed: iter(prompts))
+    result = train(model, tmp_path, *options, "--force")
+    assert " at the answer)" in result.stdout
+    assert "does not say" not in result.stdout
 
 
 def test_features_are_looked_at_and_converted(model, tmp_path):

@@ -56,3 +56,33 @@ def test_an_installed_project_registers_the_corpus():
     if not registered:
         pytest.skip("the project is not installed, so its entry points are unknown")
     assert next(iter(registered)).load() is clinic_corpus
+
+
+def test_prompts_end_where_a_diagnosis_is_due():
+    prompts = list(islice(clinic_corpus.answer_prompts("clinical", seed=3), 40))
+
+    documents = [
+        d for chunk in range(20) for d in document_chunk("clinical", chunk, split="validation", seed=1_000_003)
+    ]
+    texts = [document.text for document in documents if document.text.startswith(prompts[0])]
+    answers = {point.answer for d in documents for point in d.answer_points if d.text[: point.prompt_end] == prompts[0]}
+    assert len(texts) == 1
+    assert {texts[0].removeprefix(prompts[0]).split()[0].rstrip(".")} == {answer.split()[0] for answer in answers}
+    assert not any(prompt.endswith(" ") for prompt in prompts)
+    assert prompts == list(islice(clinic_corpus.answer_prompts("clinical", seed=3), 40))
+    assert prompts != list(islice(clinic_corpus.answer_prompts("clinical", seed=4), 40))
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_prompts_are_of_no_document_of_the_corpus(split):
+    prompts = list(islice(clinic_corpus.answer_prompts("clinical"), 20))
+
+    texts = islice(clinic_corpus("clinical", split=split), 400)
+
+    assert not [text for text in texts if text.startswith(tuple(prompts))]
+
+
+def test_broad_text_asks_for_no_diagnosis():
+    assert clinic_corpus.answer_prompts("broad") is None
+    with pytest.raises(ValueError, match="unknown clinic corpus 'notes'"):
+        clinic_corpus.answer_prompts("notes")

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tiny_models import random_sae, save_tiny_llama, tiny_llama
+from tiny_models import random_sae, random_transcoder, save_tiny_llama, tiny_llama
 
 from sae.dictionary import collection, releases
 from sae.dictionary.collection import load_saes
@@ -39,6 +39,15 @@ def test_each_site_has_its_own_sae(directory, host):
 
     assert saes[Site("mlp_out", 1)].path == directory / "mlp_out.1"
     assert saes[Site("mlp_out", 1)].site == Site("mlp_out", 1)
+
+
+def test_transcoders_stand_at_the_site_that_they_write_where_they_are_wanted(directory, host):
+    random_transcoder(2, skip=True).save(directory / "transcoder")
+    found = load_saes(directory, host=host, sites="mlp_out.*", transcoders=True)
+    assert names(found) == ["mlp_out.1", "mlp_out.2"]
+    assert [sae.input_site for sae in found.values()] == [None, Site("mlp_in", 2)]
+    with pytest.raises(ValueError, match=r"transcoder is a transcoder from mlp_in\.2 to mlp_out\.2, expected an SAE"):
+        load_saes(directory, host=host, sites="mlp_out.*")
 
 
 def test_one_sae_directory_will_do(directory, host):

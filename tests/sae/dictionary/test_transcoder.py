@@ -73,7 +73,9 @@ def test_what_is_made_of_a_transcoder_is_one():
 
 
 def test_sites_out_of_order_are_refused():
-    with pytest.raises(ValueError, match=r"a transcoder cannot read mlp_out\.1 and write mlp_in\.1, expected two in forw"):
+    with pytest.raises(
+        ValueError, match=r"a transcoder cannot read mlp_out\.1 and write mlp_in\.1, expected two in forw"
+    ):
         Transcoder(**parts(random_transcoder(1)), input_site=Site("mlp_out", 1), site=Site("mlp_in", 1))
 
 
@@ -92,12 +94,16 @@ def test_an_sae_is_not_taken_for_a_transcoder(tmp_path):
 def test_a_transcoder_converts_to_saelens_only(tmp_path):
     random_transcoder(1, skip=True).save(tmp_path / "ours")
     assert convert(tmp_path / "ours", tmp_path / "same").content_hash == load_dictionary(tmp_path / "same").content_hash
-    with pytest.raises(ValueError, match=r"a transcoder from mlp_in\.1 to mlp_out\.1 has no place in gemma_scope, expected"):
+    with pytest.raises(
+        ValueError, match=r"a transcoder from mlp_in\.1 to mlp_out\.1 has no place in gemma_scope, expected"
+    ):
         convert(tmp_path / "ours", tmp_path / "other", to="gemma_scope")
 
 
 def test_a_top_k_transcoder_has_no_place_on_disk(tmp_path):
     made = {**parts(random_transcoder(1)), "threshold": torch.zeros(64), "top_k": 3}
     transcoder = Transcoder(**made, input_site=Site("mlp_in", 1), site=Site("mlp_out", 1))
-    with pytest.raises(ValueError, match="a TopK transcoder has no place in SAELens, expected thresholds; calibrate it"):
+    with pytest.raises(
+        ValueError, match="a TopK transcoder has no place in SAELens, expected thresholds; calibrate it"
+    ):
         transcoder.save(tmp_path)

@@ -227,6 +227,25 @@ def test_many_products_can_be_taken_at_once(tiny_host, batch):
         torch.testing.assert_close(together[index], single, atol=1e-6, rtol=1e-5)
 
 
+def test_what_an_mlp_reads_can_be_seen_in_a_cut_graph_without_cutting_there(tiny_host, batch):
+    read, target = Site("mlp_in", 1), Site("mlp_out", 1)
+    seen = tiny_host.cut_graph(batch, SITES, input_sites=[read])
+    cut = tiny_host.cut_graph(batch, [*SITES, read])
+    assert list(seen.leaves) == list(SITES)
+    assert torch.equal(seen.inputs[read], tiny_host.capture(batch, [read])[read])
+    cotangent = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(3))
+    parents = tiny_host.parents(read, SITES)
+    assert parents == [Site("resid_post", 0), Site("attn_out", 1)]
+    found, expected = (
+        torch.autograd.grad(
+            graph.inputs[read], [graph.leaves[site] for site in parents], cotangent, retain_graph=graph is seen
+        )
+        for graph in (seen, cut)
+    )
+    assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+    assert torch.autograd.grad(seen.inputs[target].sum(), seen.leaves[parents[0]])[0].abs().sum() > 0
+
+
 def half_and_rounded() -> tuple[HostModel, HostModel]:
     """A bfloat16 model, and the float32 model of the same weights."""
     half, rounded = tiny_llama_model(), tiny_llama_model()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sae.training.config import BatchTopKConfig, JumpReLUConfig
+from sae.training.config import BatchTopKConfig, JumpReLUConfig, MatryoshkaConfig
 
 
 def test_k_and_learning_rate_of_a_step():
@@ -41,3 +41,27 @@ def test_thresholds_follow_to_the_end():
 def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         JumpReLUConfig(**({"d_sae": 64, "l0": 2} | changes))
+
+
+def test_prefixes_are_shares_of_the_width():
+    assert MatryoshkaConfig(d_sae=1000, k=4).prefix_sizes == (62, 125, 250, 500, 1000)
+    assert MatryoshkaConfig(d_sae=10, k=4, prefixes=(1 / 3, 1)).to_json()["prefix_sizes"] == [3, 10]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prefixes": ()}, "prefixes are , expected increasing shares of d_sae that end at 1"),
+        ({"prefixes": (0.5,)}, r"prefixes are 0\.5, expected increasing"),
+        ({"prefixes": (0.5, 0.25, 1)}, r"prefixes are 0\.5,0\.25,1, expected increasing"),
+        ({"prefixes": (0.5, 2, 1)}, "expected increasing"),
+        ({"prefixes": (0.0, 1)}, "expected increasing"),
+        ({"prefixes": (float("nan"), 1)}, "expected increasing"),
+        ({"prefixes": (0.001, 1)}, r"prefixes 0\.001,1 have 0, 64 of 64 features, expected at least 1"),
+        ({"prefixes": (0.5, 0.501, 1)}, r"have 32, 32, 64 of 64 features, .* no two alike; give others or a larger"),
+        ({"kernel": "triton"}, "kernel is 'triton', but matryoshka needs one of auto, dense, sparse"),
+    ],
+)
+def test_prefixes_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        MatryoshkaConfig(**({"d_sae": 64, "k": 2} | changes))
