@@ -11,6 +11,7 @@ __getattr__, __dir__ = lazy_exports(
         "Node": "circuits.graph.circuit",
         "Workbench": "circuits.workbench",
         "discover": "circuits.discovery",
+        "evaluate": "circuits.evaluation.evaluating",
         "open_workbench": "circuits.workbench",
     },
 )

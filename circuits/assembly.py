@@ -74,7 +74,7 @@ def assemble(
         baseline=ensemble.first.baseline.kind,
         metric=MetricValues(ensemble.clean_metric, selection.baseline_metric, behaviour.unit),
         nodes=_nodes(bench, ensemble, effects, tables),
-        edges=[Edge(_name_of(edge.source), _name_of(edge.target), edge.effect) for edge in edges],
+        edges=[_edge(edge) for edge in edges],
         faithfulness=_faithfulness(selection),
         site_residuals=effects.residuals,
         provenance=_provenance(bench, question, settings, selection, facts, watch),
@@ -85,6 +85,17 @@ def assemble(
 def _joint(answers: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(answers))
     return " |".join(distinct[:MOST_NAMED_ANSWERS]) + (" | …" if len(distinct) > MOST_NAMED_ANSWERS else "")
+
+
+def _edge(scored: ScoredEdge) -> Edge:
+    return Edge(
+        _name_of(scored.source),
+        _name_of(scored.target),
+        scored.effect,
+        scored.exact_effect,
+        scored.value_effect,
+        scored.query_key_effect,
+    )
 
 
 def _name_of(node: tuple[Site, int, int]) -> str:

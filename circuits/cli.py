@@ -2,9 +2,13 @@
 
 import click
 
+from circuits.commands.diff import diff
 from circuits.commands.discover import EXAMPLE, discover
+from circuits.commands.evaluate import evaluate
 from circuits.commands.export import export
+from circuits.commands.labels import labels
 from circuits.commands.show import show
+from circuits.commands.view import view
 from sae.command_line import Program
 
 __all__ = ["main"]
@@ -16,5 +20,5 @@ def main() -> None:
     """Find, test and look at the features that mediate a behaviour of a language model."""
 
 
-for command in (discover, show, export):
+for command in (discover, evaluate, show, view, export, diff, labels):
     main.add_command(command)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from circuits.assembly import assemble, node_tables
+from circuits.effects.edge_effects import NodeTable, ScoredEdge
 from circuits.effects.ensemble_effects import EnsembleEffects, ensemble_edges, score_ensemble
+from circuits.effects.stage_cache import StageCache
 from circuits.evaluation.learned_mask import learn_mask
 from circuits.evaluation.selection import Ranking, Selection, select_nodes
 from circuits.found_contrast import with_found_contrast
@@ -41,6 +43,7 @@ def discover(
     device: str = "auto",
     dtype: str = "float32",
     workbench: Workbench | None = None,
+    stages: Path | None = None,
     **options: Any,
 ) -> Circuit:
     """Find the features that carry a model's answer to a prompt.
@@ -61,6 +64,7 @@ def discover(
         device: Where the model runs.
         dtype: Its precision.
         workbench: A model with its dictionaries, to serve several prompts; `model`, `saes` and `sites` are then unused.
+        stages: Folder where the effects of each prompt are kept, and taken from if they are there already.
         **options: The fields of `DiscoverySettings`.
 
     Returns:
@@ -87,32 +91,25 @@ def discover(
         reference=None if reference is None else Path(reference),
         chat=chat,
     )
+    cache = None if stages is None else StageCache(stages)
     watch = Stopwatch()
     with watch.stage("load"):
         bench = workbench or open_workbench(
             model, saes=saes, sites=sites, basis=settings.basis, device=device, dtype=dtype
         )
-    _check_edges(bench, settings)
     with watch.stage("runs"):
         question, search = with_found_contrast(question, bench)
         ensemble, facts = question.runs(bench, baseline=settings.baseline, seed=settings.seed)
     with watch.stage("nodes"):
-        effects = score_ensemble(ensemble, **settings.effect_options)
+        effects = score_ensemble(ensemble, cache=cache, **settings.effect_options)
     with watch.stage("selection"):
         ranking = _ranked(ensemble, effects, settings)
         selection = _selected(ensemble, ranking, settings)
         tables = node_tables(ensemble, effects, ranking, selection.n_nodes)
     with watch.stage("edges"):
-        threshold = _edge_threshold(ensemble, settings, selection)
-        edges = [] if settings.nodes_only else ensemble_edges(ensemble, effects, tables, threshold=threshold)
+        edges = [] if settings.nodes_only else _edges(ensemble, effects, tables, settings, selection)
     facts = {**facts, **search, "points_by_site": {str(site): n for site, n in effects.points.items()}}
     return assemble(bench, question, settings, ensemble, effects, selection, tables, edges, facts, watch)
-
-
-def _check_edges(bench: Workbench, settings: DiscoverySettings) -> None:
-    transcoded = [site for site, dictionary in bench.dictionaries.items() if dictionary.input_site is not None]
-    if transcoded and not settings.nodes_only:
-        raise ValueError(f"edges into the transcoder at {transcoded[0]} cannot be scored; add --nodes-only")
 
 
 def _ranked(ensemble: Ensemble, effects: EnsembleEffects, settings: DiscoverySettings) -> Ranking:
@@ -140,7 +137,14 @@ def _selected(ensemble: Ensemble, ranking: Ranking, settings: DiscoverySettings)
     )
 
 
-def _edge_threshold(ensemble: Ensemble, settings: DiscoverySettings, selection: Selection) -> float:
-    if settings.edge_threshold is not None:
-        return settings.edge_threshold
-    return EDGE_SHARE * abs(ensemble.clean_metric - selection.baseline_metric)
+def _edges(
+    ensemble: Ensemble,
+    effects: EnsembleEffects,
+    tables: Mapping[Site, NodeTable],
+    settings: DiscoverySettings,
+    selection: Selection,
+) -> list[ScoredEdge]:
+    threshold = settings.edge_threshold
+    if threshold is None:
+        threshold = EDGE_SHARE * abs(ensemble.clean_metric - selection.baseline_metric)
+    return ensemble_edges(ensemble, effects, tables, threshold=threshold, exact=settings.exact_edges)

@@ -79,18 +79,42 @@ class Question:
             behaviour = describe_behaviour(
                 bench.host, self.prompt, contrast=self.contrast, target=self.target, foil=self.foil, chat=self.chat
             )
-            return Ensemble.lone(self._recorded(bench, behaviour, baseline, seed)), {}
+            return Ensemble.lone(self.recorded(bench, behaviour, baseline, seed)), {}
         assert self.pairs is not None
         pairs = read_pairs(self.pairs)
         check_lengths(bench.host, pairs)
         kept, excluded = self._answerable(bench.host, pairs)
         behaviours = [behaviour for _, behaviour in kept]
-        runs = [self._recorded(bench, behaviour, baseline, seed) for behaviour in progress(behaviours, "running pairs")]
+        runs = [self.recorded(bench, behaviour, baseline, seed) for behaviour in progress(behaviours, "running pairs")]
         used = [pair for pair, _ in kept]
         groups = tuple(pair.template or f"line {pair.line}" for pair in used)
         has_templates = any(pair.template is not None for pair in used)
         ensemble = Ensemble(tuple(runs), align_pairs(bench.host, used, behaviours), groups if has_templates else None)
         return ensemble, {"pairs": {"n": len(pairs), "kept": len(kept), "excluded": excluded}}
+
+    def recorded(self, bench: Workbench, behaviour: Behaviour, baseline: str | None, seed: int) -> Runs:
+        """Run one behaviour and its baseline; arguments as of `runs`."""
+        made = self._baseline(bench, behaviour, baseline, seed)
+        return Runs.record(bench.host, behaviour, bench.dictionaries, made)
+
+    def sample(self, bench: Workbench, *, baseline: str | None, seed: int) -> tuple[Runs, int]:
+        """The runs of the first prompt, and how many prompts there are; pairs are not tried first."""
+        if self.pairs is None:
+            ensemble, _ = self.runs(bench, baseline=baseline, seed=seed)
+            return ensemble.first, 1
+        pairs = read_pairs(self.pairs)
+        check_lengths(bench.host, pairs)
+        return self._recorded(bench, self._behaviour(bench.host, pairs[0]), baseline, seed), len(pairs)
+
+    def _behaviour(self, host: HostModel, pair: Pair) -> Behaviour:
+        return describe_behaviour(
+            host,
+            pair.clean_prefix,
+            contrast=pair.patch_prefix,
+            target=pair.clean_answer,
+            foil=pair.patch_answer,
+            chat=self.chat,
+        )
 
     def _answerable(
         self, host: HostModel, pairs: Sequence[Pair]
@@ -98,14 +122,7 @@ class Question:
         """Pairs whose two answers the model prefers where they belong, with their behaviours; and the others."""
         kept, excluded = [], []
         for pair in progress(pairs, "reading pairs"):
-            behaviour = describe_behaviour(
-                host,
-                pair.clean_prefix,
-                contrast=pair.patch_prefix,
-                target=pair.clean_answer,
-                foil=pair.patch_answer,
-                chat=self.chat,
-            )
+            behaviour = self._behaviour(host, pair)
             reason = None if self.keep_wrong else _wrong(host, behaviour)
             if reason is None:
                 kept.append((pair, behaviour))
@@ -116,10 +133,6 @@ class Question:
             counted = "; ".join(f"{reason}: {n}" for reason, n in reasons.items())
             raise ValueError(f"no pair of {str(self.pairs)!r} is left ({counted}); add pairs, or --keep-wrong")
         return kept, excluded
-
-    def _recorded(self, bench: Workbench, behaviour: Behaviour, baseline: str | None, seed: int) -> Runs:
-        made = self._baseline(bench, behaviour, baseline, seed)
-        return Runs.record(bench.host, behaviour, bench.dictionaries, made)
 
     def _baseline(self, bench: Workbench, behaviour: Behaviour, kind: str | None, seed: int) -> Baseline:
         kind = kind or ("contrast" if behaviour.contrast_ids is not None else "resample")

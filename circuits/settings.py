@@ -9,7 +9,7 @@ from circuits.effects.path_gradients import IG_RULES
 from circuits.runs.baselines import BASELINES
 from circuits.runs.dictionaries import BASES
 
-__all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "DiscoverySettings"]
+__all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "DiscoverySettings", "rule_of"]
 
 METHODS = (*RULES, "mask")
 
@@ -45,6 +45,8 @@ class DiscoverySettings:
     """Keep edges with |effect| above this; 1 % of the metric's gap by default."""
     nodes_only: bool = False
     """Skip the edges."""
+    exact_edges: bool = False
+    """Measure every edge besides, by a run of its block with the source at its baseline."""
     seed: int = 0
     """Seed of the choice of references, of the random null and of the bootstrap."""
 
@@ -77,10 +79,9 @@ class DiscoverySettings:
 
     @property
     def effect_options(self) -> dict[str, Any]:
-        """What `score_nodes` is asked for; with a learned mask the effects in tables are integrated gradients."""
-        rule = "integrated_gradients" if self.method == "mask" else self.method
+        """What `score_nodes` is asked for."""
         steps = {"ig_steps": self.ig_steps, "ig_rule": self.ig_rule, "ig_tolerance": self.ig_tolerance}
-        return {"method": rule, **steps}
+        return {"method": rule_of(self.method), **steps}
 
     @property
     def wanted_faithfulness(self) -> float | None:
@@ -92,6 +93,11 @@ class DiscoverySettings:
     def to_json(self) -> dict[str, Any]:
         """All options by name."""
         return asdict(self)
+
+
+def rule_of(method: str) -> str:
+    """The rule that scores nodes: with a learned mask, which ranks only, the effects are integrated gradients."""
+    return "integrated_gradients" if method == "mask" else method
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -1,5 +1,7 @@
 """`circuits discover`: from a prompt to its circuit."""
 
+import shutil
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import click
 
 from circuits.commands.printing import print_circuit
 from sae.command_line import (
+    SCHEMA_VERSION,
     FiniteFloat,
     default_output,
     emit_json,
@@ -112,27 +115,36 @@ def _refuse_later(option: str) -> Any:
     help="Keep edges with an effect above this many logits [default: 1 % of the metric's gap].",
 )
 @click.option("--nodes-only", is_flag=True, help="Skip the edges.")
-@click.option("--dry-run", hidden=True, is_flag=True, callback=_refuse_later("--dry-run"), expose_value=False)
+@click.option("--exact-edges", is_flag=True, help="Measure every edge besides, by a run of the layers between.")
+@click.option("--resume", is_flag=True, help="Go on with pairs that an interrupted run with the same --out has scored.")
+@click.option("--dry-run", is_flag=True, help="Say what it would cost in passes, time and memory, and stop.")
 @model_options
 @output_options
 @json_option
-def discover(out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
+def discover(out: Path | None, force: bool, as_json: bool, resume: bool, dry_run: bool, **options: Any) -> None:
     """Find the features that carry the model's next-token answer to a prompt.
 
     Writes circuit.json, circuit.safetensors, circuit.png and circuit.html.
     """
     if (options["prompt"] is None) == (options["pairs"] is None):
         raise click.UsageError("give either --prompt or --pairs")
+    if dry_run:
+        _print_estimate(_estimate(options), as_json)
+        return
     target_directory = out or default_output("discover")
+    stages = target_directory.with_name(f"{target_directory.name}.stages")
+    if not resume:
+        shutil.rmtree(stages, ignore_errors=True)
     with output_directory(target_directory, force=force) as directory:
         from circuits.discovery import discover as discover_circuit
         from circuits.drawing.plot import draw_circuit
         from circuits.export.page import write_page
 
-        circuit = discover_circuit(**options)
+        circuit = discover_circuit(**options, stages=stages if options["pairs"] else None)
         circuit.save(directory)
         draw_circuit(circuit, directory / "circuit.png")
         write_page(circuit, directory / "circuit.html")
+    shutil.rmtree(stages, ignore_errors=True)
     if as_json:
         emit_json({**circuit.to_json(), "out": str(target_directory)})
         return
@@ -152,3 +164,32 @@ def _print_search(search: dict[str, Any] | None) -> None:
         return
     changes = ", ".join(f"{each['token']!r} by {each['replacement']!r}" for each in search["replaced"])
     click.echo(f"Contrast found by replacing {changes}: {search['contrast']}\n")
+
+
+def _estimate(options: dict[str, Any]) -> Any:
+    """The cost of the discovery that the options ask for."""
+    from circuits.dry_run import estimate_cost
+    from circuits.found_contrast import with_found_contrast
+    from circuits.question import Question
+    from circuits.settings import DiscoverySettings
+    from circuits.workbench import open_workbench
+
+    model = {name: options.pop(name) for name in ("model", "saes", "sites", "device", "dtype")}
+    question = Question(**{field.name: options.pop(field.name) for field in fields(Question)})
+    settings = DiscoverySettings(**options)
+    bench = open_workbench(**model, basis=settings.basis)
+    question, _ = with_found_contrast(question, bench)
+    return estimate_cost(question, settings, bench)
+
+
+def _print_estimate(estimate: Any, as_json: bool) -> None:
+    if as_json:
+        emit_json({"schema_version": SCHEMA_VERSION, "command": "circuits discover", **estimate.to_json()})
+        return
+    click.echo(
+        f"{estimate.prompts} prompts of {estimate.tokens_per_prompt} tokens, {estimate.references} references each"
+    )
+    for name, rows in (("forward", estimate.forward_rows), ("forward and backward", estimate.backward_rows)):
+        stages = ", ".join(f"{stage} {n:,}" for stage, n in rows.items() if n)
+        click.echo(f"prompts run {name}: {sum(rows.values()):,} ({stages})")
+    click.echo(f"about {estimate.seconds:.1f} s without loading, {estimate.memory_bytes / 2**30:.2f} GiB of memory")

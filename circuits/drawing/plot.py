@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from circuits.drawing.layout import Layout, lay_out
-from circuits.drawing.palette import SUPPORTS_FOIL, SUPPORTS_TARGET
+from circuits.drawing.palette import SUPPORTS_FOIL, SUPPORTS_TARGET, faded
 from circuits.drawing.plot_labels import draw_labels
 from circuits.drawing.plot_marks import DotScale, draw_edges, draw_nodes, drawn_edges
 from circuits.drawing.summary import faithfulness_line, metric_line, quoted, size_line
@@ -149,6 +149,10 @@ def _legend(circuit: Circuit, scale: DotScale) -> list[Line2D]:
     ]
     for size in (scale.largest_contribution, scale.largest_contribution / 5) if circuit.nodes else ():
         marks.append(_mark("o", PALE_INK, scale.diameter(size), f"contributes {size:.2g} {circuit.metric.unit}"))
+    if any(node.selection_frequency is not None for node in circuit.nodes):
+        marks.append(_mark("o", faded(PALE_INK, 0.2), 8.0, "faint: kept in few resamples", edge=PALE_INK))
+    if any(node.exact_effect is not None for node in circuit.nodes):
+        marks.append(_mark("$\\odot$", PALE_INK, 10.0, "ring: effect measured"))
     if circuit.errors:
         marks.append(_mark("D", "white", 7.0, "SAE error, not counted", edge=FAINT_INK))
     if circuit.edges:

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from circuits.drawing.layout import Layout
-from circuits.drawing.plot_marks import DotScale
+from circuits.drawing.plot_marks import DotScale, mark_diameter
 from circuits.graph.circuit import Node
 from sae.token_text import readable_token
 
@@ -26,8 +26,9 @@ CLEARANCE = 3.0
 LONGEST_GAP_WITHOUT_LINE = 6.0
 
 DIRECTIONS = tuple(2 * math.pi * step / 16 for step in range(16))
-DISTANCES = (1.0, 10.0, 22.0, 36.0, 52.0, 72.0, 96.0)
+DISTANCES = (3.5, 10.0, 22.0, 36.0, 52.0, 72.0, 96.0)
 COST_OF_LABEL_OVERLAP = 30.0
+COST_OF_NODE_OVERLAP = 12.0
 COST_OF_LEAVING = 30.0
 COST_PER_POINT = 12.0
 COST_OF_SLANT = 90.0
@@ -69,7 +70,7 @@ def place_labels(
     for index, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
         places, costs = _places(anchor, size)
         roomy = places + np.array([0.0, 0.0, 2 * CLEARANCE, 2 * CLEARANCE])
-        costs += overlap_areas(roomy, obstacles).sum(axis=1)
+        costs += COST_OF_NODE_OVERLAP * overlap_areas(roomy, obstacles).sum(axis=1)
         costs += COST_OF_LABEL_OVERLAP * overlap_areas(places, placed[:index]).sum(axis=1)
         costs += COST_OF_LEAVING * (size.prod() - overlap_areas(places, bounds[None])[:, 0])
         placed[index] = places[costs.argmin()]
@@ -105,7 +106,7 @@ def draw_labels(axes: Axes, nodes: Sequence[Node], layout: Layout, scale: DotSca
         return
     to_points = 72 / axes.figure.dpi
     centres = axes.transData.transform([layout.points[node.id] for node in nodes]) * to_points
-    diameters = np.array([scale.diameter(node.contribution) for node in nodes])
+    diameters = np.array([mark_diameter(node, scale) for node in nodes])
     boxes = np.column_stack([centres, diameters, diameters])
     left, bottom, width, height = np.array(axes.get_window_extent().bounds) * to_points
     bounds = np.array([left + width / 2, bottom + height / 2, width, height])
@@ -115,7 +116,7 @@ def draw_labels(axes: Axes, nodes: Sequence[Node], layout: Layout, scale: DotSca
     for name, anchor, place in zip(names, boxes, places, strict=False):
         ends = axes.transData.inverted().transform(np.array([anchor[:2], place[:2]]) / to_points)
         if _is_ambiguous(anchor, place):
-            axes.plot(*ends.T, color=LINE, linewidth=0.7, zorder=4)
+            axes.plot(*ends.T, color=LINE, linewidth=0.7, zorder=2.8)
         halo = [withStroke(linewidth=2.6, foreground="white")]
         x, y = ends[1]
         axes.text(x, y, name, fontsize=FONT, ha="center", va="center", color=INK, zorder=5, parse_math=False,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,12 +11,13 @@ from torch import Tensor
 
 from circuits.effects.edge_effects import NodeTable, ScoredEdge, score_edges
 from circuits.effects.node_effects import NodeEffects, SiteEffects, score_nodes, site_residuals
+from circuits.effects.stage_cache import StageCache
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 from sae.host.sites import Site
 from sae.progress import progress
 
-__all__ = ["EnsembleEffects", "PlaceEffects", "ensemble_edges", "score_ensemble"]
+__all__ = ["EnsembleEffects", "PlaceEffects", "ensemble_edges", "gathered_effects", "score_ensemble"]
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,30 @@ class EnsembleEffects:
         return {site: max(effects[site].n_points for effects in self.per_run) for site in self.at_places}
 
 
-def score_ensemble(ensemble: Ensemble, method: str = "integrated_gradients", **options: Any) -> EnsembleEffects:
+def score_ensemble(
+    ensemble: Ensemble, method: str = "integrated_gradients", *, cache: StageCache | None = None, **options: Any
+) -> EnsembleEffects:
     """Score the nodes of each prompt by `score_nodes`, and gather them by place.
 
     Args:
         ensemble: Aligned prompts.
         method: Of `score_nodes`.
+        cache: Where effects of an interrupted run are found, and those of this one kept.
         options: Of `score_nodes`.
     """
     per_run, residuals = [], []
     for runs in progress(ensemble.runs, "scoring prompts"):
-        effects = score_nodes(runs, method, **options)
+        score = partial(score_nodes, runs, method, **options)
+        effects = score() if cache is None else cache.effects(runs, score, method=method, **options)
         per_run.append(effects)
         residuals.append(site_residuals(runs, effects))
-    at_places = {site: _gathered(ensemble, [effects[site] for effects in per_run]) for site in ensemble.sites}
     mean_residuals = {site: sum(found[site] for found in residuals) / len(residuals) for site in ensemble.sites}
-    return EnsembleEffects(tuple(per_run), at_places, mean_residuals)
+    return EnsembleEffects(tuple(per_run), gathered_effects(ensemble, per_run), mean_residuals)
+
+
+def gathered_effects(ensemble: Ensemble, per_run: Sequence[NodeEffects]) -> dict[Site, PlaceEffects]:
+    """The effects of each prompt, gathered by place."""
+    return {site: _gathered(ensemble, [effects[site] for effects in per_run]) for site in ensemble.sites}
 
 
 def ensemble_edges(
@@ -96,7 +106,13 @@ def _joined(
     source: tuple[Site, int, int], target: tuple[Site, int, int], parts: Sequence[ScoredEdge], n_prompts: int
 ) -> ScoredEdge:
     """The edge between two places, from those between their positions in all prompts."""
-    return ScoredEdge(source, target, sum(part.effect for part in parts) / n_prompts)
+
+    def mean(name: str) -> float | None:
+        values = [getattr(part, name) for part in parts]
+        return None if None in values else sum(values) / n_prompts
+
+    effect = sum(part.effect for part in parts) / n_prompts
+    return ScoredEdge(source, target, effect, mean("exact_effect"), mean("value_effect"), mean("query_key_effect"))
 
 
 def _tables_of(ensemble: Ensemble, index: int, nodes: Mapping[Site, NodeTable]) -> dict[Site, NodeTable]:

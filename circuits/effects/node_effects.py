@@ -9,6 +9,7 @@ feature vectors (errors moving along) is a straight line between two activations
 3. on request, the sum over the site compared with the exact effect of replacing it: the residual of the rule.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -23,7 +24,15 @@ from circuits.runs.dictionaries import decoder_derivative, decoder_rows_of
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
 
-__all__ = ["METHODS", "NodeEffects", "RankedEffects", "SiteEffects", "score_nodes", "site_residuals"]
+__all__ = [
+    "METHODS",
+    "NodeEffects",
+    "RankedEffects",
+    "SiteEffects",
+    "effects_of_gradients",
+    "score_nodes",
+    "site_residuals",
+]
 
 LINEARISED = {"attribution_patching": "plain", "exact": "plain", "frozen": "frozen", "relp": "relp"}
 """Rules with one backward pass at the clean run, and the linearisation of the model that it goes through."""
@@ -107,6 +116,16 @@ def score_nodes(
         if method == "exact":
             effects[site] = _measured(runs, site, effects[site])
     return effects
+
+
+def effects_of_gradients(runs: Runs, gradients: Mapping[Site, Float[Tensor, "seq d_model"]]) -> NodeEffects:
+    """Effects under known gradients. These do not depend on dictionaries: effects under others cost no pass.
+
+    Args:
+        runs: Clean and baseline runs.
+        gradients: Of each site; `SiteEffects.gradient` gives the same effects again where there is one reference.
+    """
+    return {site: _contract(runs, site, gradient[None]) for site, gradient in gradients.items()}
 
 
 def site_residuals(runs: Runs, effects: NodeEffects) -> dict[Site, float]:

@@ -6,7 +6,8 @@ everything else at the sites, all error terms included, to its baseline:
     x' = x_baseline + sum over kept features of (f(x) - f_baseline) * W_dec[f]
 
 so a dictionary without features does nothing, whatever its errors carry. Of a transcoder f(x) is that of what it reads
-on the current stream, and its skip path goes with the errors. Circuits are rows of a batch, each with its mask.
+on the current stream, and its skip path goes with the errors. A circuit that keeps an error as a node holds it at its
+clean value; with all of them and all features it is the model. Circuits are rows of a batch, each with its mask.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuits.effects.edge_effects import ERROR
 from circuits.runs.dictionaries import Dictionary, decoder_rows_of
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
@@ -48,7 +50,7 @@ def masked_metrics(runs: Runs, circuits: Sequence[NodeSet | None]) -> Float[Tens
 
     Args:
         runs: Clean and baseline runs.
-        circuits: Node sets; `ALL_FEATURES` keeps every feature.
+        circuits: Node sets, in which feature `ERROR` is the error of its position; `ALL_FEATURES` keeps every feature.
     """
     n_references = runs.baseline.n_references
     metrics = torch.empty(len(circuits), n_references)
@@ -98,12 +100,12 @@ def _masked_edit(
     """Keep each row's own features; only the columns that some row keeps are encoded."""
     own = [circuit.nodes.get(site) for circuit in circuits]
     named = [features for nodes in own if nodes is not None for features in [nodes[1]]]
-    feature_ids = torch.cat([references.new_zeros(0), *named]).unique()
-    kept = torch.zeros(len(own), is_node.shape[1], len(feature_ids), dtype=torch.bool, device=is_node.device)
+    columns = torch.cat([references.new_full((1,), ERROR), *named]).unique()
+    kept = torch.zeros(len(own), is_node.shape[1], len(columns), dtype=torch.bool, device=is_node.device)
     for row, nodes in enumerate(own):
         if nodes is not None:
-            kept[row, nodes[0], torch.searchsorted(feature_ids, nodes[1])] = True
-    return kept_edit(runs, site, feature_ids, kept, references, is_node)
+            kept[row, nodes[0], torch.searchsorted(columns, nodes[1])] = True
+    return kept_edit(runs, site, columns[1:], kept[..., 1:], references, is_node, kept_errors=kept[..., 0])
 
 
 def kept_edit(
@@ -113,6 +115,8 @@ def kept_edit(
     kept: Bool[Tensor, "cells full chosen"] | Float[Tensor, "cells full chosen"],
     references: Int[Tensor, " cells"],
     is_node: Bool[Tensor, "rows full"],
+    *,
+    kept_errors: Bool[Tensor, "cells full"] | None = None,
 ) -> ReadingEdit:
     """The edit that keeps features of one site and sets all else there to its baseline.
 
@@ -123,18 +127,34 @@ def kept_edit(
         kept: Which of them each cell keeps at each position; shares between 0 and 1 keep a part, with gradients.
         references: The baseline of each cell.
         is_node: Positions that may carry nodes; a cell has a row for each answer that is scored token by token.
+        kept_errors: Where each cell keeps the error of the clean run; nowhere by default.
     """
     per_prompt = runs.behaviour.rows_per_prompt
-    columns = runs.baseline.features[site].columns(feature_ids)[references]
-    padded = torch.nn.functional.pad(columns, (0, 0, 0, is_node.shape[1] - columns.shape[1]))
+    baseline_acts = runs.baseline.features[site].columns(feature_ids)[references]
+    padded = torch.nn.functional.pad(baseline_acts, (0, 0, 0, is_node.shape[1] - baseline_acts.shape[1]))
+    baseline = runs.baseline_rows(site)[references]
+    if kept_errors is not None:
+        baseline = baseline + _moved_errors(runs, site, references, kept_errors)
     mask = _SiteMask(
         feature_ids,
         kept.repeat_interleave(per_prompt, dim=0),
         padded.repeat_interleave(per_prompt, dim=0),
-        runs.baseline_rows(site)[references].repeat_interleave(per_prompt, dim=0),
+        baseline.repeat_interleave(per_prompt, dim=0),
         is_node,
     )
     return partial(_mask_features, runs.dictionaries[site], mask)
+
+
+def _moved_errors(
+    runs: Runs, site: Site, references: Int[Tensor, " cells"], kept: Bool[Tensor, "cells full"]
+) -> Float[Tensor, "cells full d_model"]:
+    """Of the errors that a row keeps, the way from the baseline to the clean run; 0 elsewhere."""
+    moved = runs.clean[site].new_zeros(*kept.shape, runs.clean[site].shape[-1])
+    if kept.any():
+        clean = runs.clean_error(site)
+        changes = [clean - runs.baseline_error(site, reference) for reference in range(runs.baseline.n_references)]
+        moved[:, : runs.n_positions] = torch.stack(changes)[references]
+    return moved * kept[..., None]
 
 
 def _mask_features(

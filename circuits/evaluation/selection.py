@@ -21,6 +21,8 @@ MAX_NODES = 200
 N_NULL_DRAWS = 8
 _SIZES = (1, 2, 3, 5, 8, 12, 16, 20, 25, 30, 40, 50, 65, 80, 100, 125, 150, 175, 200)
 _REFINED = 8
+SIZES_MEASURED = len(_SIZES) + _REFINED
+"""Circuits that a search for a wanted faithfulness runs, about."""
 NEARLY = 0.01
 
 

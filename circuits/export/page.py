@@ -1,8 +1,12 @@
 """A circuit as one HTML page that needs nothing else: no network, no server, no other file.
 
-What the page can do is in `page/circuit.js` and `page/graph.js`. Text from the model or the user is data there and
-never markup: it comes as JSON in which no character can end the script element, and the page's own policy lets only
-its own script run.
+What the page does is in the scripts of `page/`, one job each. Text from the model or the user is data there and never
+markup: it comes as JSON in which no character can end the script element, and the page's own policy lets only its own
+script run.
+
+A circuit may carry contexts of its features as the entry `contexts` of its provenance: by site and feature, for
+example `resid_post.3/117`, a list of records with `tokens`, an activation for each in `activations`, and the `index`
+of the token that the context was chosen for.
 """
 
 from importlib.resources import files
@@ -14,10 +18,19 @@ from circuits.drawing.summary import quoted
 from circuits.graph.circuit import Circuit, Node
 from circuits.graph.node import single_precision
 from sae.self_contained_page import self_contained_page
-from sae.token_text import readable_token
+from sae.token_text import readable_token, visible_text
 from sae.written_whole import written_whole
 
 __all__ = ["page_text", "write_page"]
+
+STYLES = ("colours", "page", "graph", "details", "print")
+SCRIPTS = (
+    "elements", "words", "graph", "view", "address", "marks", "drawing", "labels", "header", "table", "pointing",
+    "details", "grouping", "keyboard", "circuit",
+)  # fmt: skip
+"""The parts in `page/`, in the order in which they are read: later ones build on earlier ones."""
+
+COORDINATE_DIGITS = 3
 
 
 def write_page(circuit: Circuit, path: Path | str) -> None:
@@ -33,11 +46,9 @@ def write_page(circuit: Circuit, path: Path | str) -> None:
 def page_text(circuit: Circuit) -> str:
     """The page as text."""
     folder = files("circuits.export") / "page"
-    template, style, *scripts = (
-        (folder / name).read_text(encoding="utf-8")
-        for name in ("template.html", "circuit.css", "graph.js", "circuit.js")
-    )
-    script = "\n".join(scripts)
+    template = (folder / "template.html").read_text(encoding="utf-8")
+    style = "".join((folder / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
+    script = "\n".join((folder / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     title = f"{quoted(circuit.target)} against {quoted(circuit.foil)}"
     return self_contained_page(template, title=title, style=style, script=script, data=_page_data(circuit))
 
@@ -55,7 +66,8 @@ def _page_data(circuit: Circuit) -> dict[str, Any]:
         "faithfulness": document["faithfulness"],
         "sign_convention": circuit.sign_convention,
         "nodes": [_node_data(node, layout.points[node.id]) for node in circuit.nodes],
-        "edges": document["edges"],
+        "edges": [_known(edge) for edge in document["edges"]],
+        "contexts": _contexts(circuit),
         "columns": [
             {"first": column.first, "x": column.x, "text": column.text(circuit.tokens)} for column in layout.columns
         ],
@@ -66,7 +78,8 @@ def _page_data(circuit: Circuit) -> dict[str, Any]:
 
 
 def _node_data(node: Node, point: tuple[float, float]) -> dict[str, Any]:
-    return {
+    """A node's record; its `measured` is turned round as its contribution is."""
+    record = {
         "id": node.id,
         "kind": node.kind,
         "feature": node.feature,
@@ -77,6 +90,31 @@ def _node_data(node: Node, point: tuple[float, float]) -> dict[str, Any]:
         "activation": single_precision(node.activation),
         "baseline_activation": single_precision(node.baseline_activation),
         "contribution": single_precision(node.contribution),
-        "x": point[0],
-        "y": point[1],
+        "measured": None if node.exact_effect is None else 0.0 - single_precision(node.exact_effect),
+        "frequency": None if node.selection_frequency is None else single_precision(node.selection_frequency),
+        "x": round(point[0], COORDINATE_DIGITS),
+        "y": round(point[1], COORDINATE_DIGITS),
+    }
+    return _known(record)
+
+
+def _known(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without what was not measured, which is most of a large circuit."""
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def _contexts(circuit: Circuit) -> dict[str, list[dict[str, Any]]]:
+    """Contexts of the circuit's features, by site and feature; none where the circuit carries none."""
+    carried = circuit.provenance.get("contexts") or {}
+    names = {f"{node.site}/{node.feature}" for node in circuit.features} & carried.keys()
+    return {
+        name: [
+            {
+                "tokens": [visible_text(token) for token in context["tokens"]],
+                "activations": [single_precision(value) for value in context["activations"]],
+                "index": context["index"],
+            }
+            for context in carried[name]
+        ]
+        for name in sorted(names)
     }

@@ -17,6 +17,7 @@ __all__ = [
     "decoder_rows_of",
     "encoder_rows_of",
     "input_sites_of",
+    "pre_acts_of",
 ]
 
 BASES = ("features", "neurons", "residual")
@@ -80,6 +81,15 @@ def encoder_rows_of(dictionary: Dictionary, feature_ids: Int[Tensor, " chosen"])
     if isinstance(dictionary, CoordinateBasis):
         return decoder_rows_of(dictionary, feature_ids)
     return dictionary.encoder_rows[feature_ids]
+
+
+def pre_acts_of(
+    dictionary: Dictionary, x: Float[Tensor, "*batch d_model"], feature_ids: Int[Tensor, " chosen"]
+) -> Float[Tensor, "*batch chosen"]:
+    """Pre-activations of the chosen features only."""
+    if isinstance(dictionary, CoordinateBasis):
+        return x[..., feature_ids]
+    return torch.nn.functional.linear(x, dictionary.encoder_rows[feature_ids], dictionary.b_enc[feature_ids])
 
 
 def decoder_derivative(

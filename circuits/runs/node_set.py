@@ -1,4 +1,4 @@
-"""Feature nodes of a circuit, gathered by site."""
+"""Nodes of a circuit, gathered by site."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ __all__ = ["NodeSet"]
 
 @dataclass(frozen=True)
 class NodeSet:
-    """Feature nodes of a circuit: for each site their positions and features."""
+    """Nodes of a circuit: for each site their positions and features; feature -1 is the error of its position."""
 
     nodes: Mapping[Site, tuple[Int[Tensor, " nodes"], Int[Tensor, " nodes"]]]
 

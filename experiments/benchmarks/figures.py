@@ -38,13 +38,13 @@ def machine() -> dict[str, Any]:
     return {"platform": platform.platform(), "threads": torch.get_num_threads(), "torch": torch.__version__}
 
 
-def larger_llama(vocab_size: int) -> LlamaForCausalLM:
-    """Eight layers of width 512 with random weights, always the same."""
+def larger_llama(vocab_size: int, *, n_layers: int = 8, d_model: int = 512) -> LlamaForCausalLM:
+    """A model with random weights, always the same; eight layers of width 512 unless told otherwise."""
     config = LlamaConfig(
         vocab_size=vocab_size,
-        hidden_size=512,
-        intermediate_size=1408,
-        num_hidden_layers=8,
+        hidden_size=d_model,
+        intermediate_size=11 * d_model // 4,
+        num_hidden_layers=n_layers,
         num_attention_heads=8,
         num_key_value_heads=4,
         max_position_embeddings=256,

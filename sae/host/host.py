@@ -18,22 +18,18 @@ from nnsight.intervention.interleaver import OutOfOrderError
 from torch import Tensor
 from torch.func import functional_call
 
-from sae.host.language_model import LanguageModel
+from sae.host.cut_passes import CutPasses
 from sae.host.linearisation import linearised
 from sae.host.live_sites import LiveSites
-from sae.host.passes import NO_EDITS, CutGraph, Edit, ForwardPass, Metric, SiteGradients
+from sae.host.passes import NO_EDITS, CutGraph, Edit, ForwardPass, Halt, Metric, SiteGradients
 from sae.host.sampling import generation_config, seeded
-from sae.host.sites import Site, parent_sites
+from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
 
 __all__ = ["CutGraph", "Edit", "ForwardPass", "HostModel", "Metric", "SiteGradients"]
 
 
-class _Halt(Exception):  # noqa: N818 - control flow: what is wanted has been read
-    """Ends a forward pass early."""
-
-
-class HostModel(LanguageModel):
+class HostModel(CutPasses):
     """A language model with named sites. Any thread may use it; its passes run one at a time."""
 
     def __init__(self, model: Any, tokenizer: Any, *, name: str, path: Path | None = None) -> None:
@@ -51,7 +47,7 @@ class HostModel(LanguageModel):
         def read_sites() -> None:
             for site in ordered:
                 activations[site] = self._live.read(site)
-            raise _Halt
+            raise Halt
 
         self._run(read_sites, batch, self.family.decoder)
         return activations
@@ -184,38 +180,6 @@ class HostModel(LanguageModel):
         self._run(hold_and_read, batch, in_float32=True, logits_to_keep=logits_to_keep)
         return results["metric"].detach(), _gradients(results["metric"], [held])[0]
 
-    @torch.enable_grad()
-    def cut_graph(self, batch: TokenBatch, sites: Iterable[Site], *, input_sites: Collection[Site] = ()) -> CutGraph:
-        """Run the model with each of some sites replaced by a leaf of equal value, in float32.
-
-        Vector-Jacobian products from `inputs[site]` to the leaves of `parents(site, sites)` are the direct
-        effects: those that pass through none of the other sites.
-
-        Args:
-            batch: What to run.
-            sites: Where to cut.
-            input_sites: More sites to return as `inputs`, uncut, such as those that transcoders read.
-        """
-        cut_sites = set(sites)
-        ordered = self._live.in_order({*cut_sites, *input_sites})
-        inputs: dict[Site, Tensor] = {}
-        leaves: dict[Site, Tensor] = {}
-
-        def cut() -> None:
-            for site in ordered:
-                inputs[site] = self._live.read(site)
-                if site not in cut_sites:
-                    continue
-                leaves[site] = self._live.write(site, inputs[site].detach().requires_grad_(True))
-            raise _Halt
-
-        self._run(cut, batch, self.family.decoder, in_float32=True)
-        return CutGraph(inputs, leaves)
-
-    def parents(self, site: Site, sites: Collection[Site]) -> list[Site]:
-        """The sites among `sites` with a path to `site` that no other of them cuts, in forward order."""
-        return parent_sites(site, sites, self.family)
-
     @torch.no_grad()
     def generate(
         self,
@@ -300,7 +264,7 @@ class HostModel(LanguageModel):
             "use_cache": False,
             **options,
         }
-        with self._lock, suppress(_Halt), envoy.trace(fn=call, **inputs):
+        with self._lock, suppress(Halt), envoy.trace(fn=call, **inputs):
             body()
 
 

@@ -78,6 +78,14 @@ class LanguageModel:
         model = load_model(path, torch_dtype, torch_device, device_map)
         return cls(model, tokenizer, name=str(name), path=path)
 
+    def reinitialised(self: Loaded, seed: int) -> Loaded:
+        """The same architecture and tokenizer with fresh random weights: what is in it that was never learned."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = type(self._model)(self._model.config)
+        model.to(device=self.device, dtype=self.dtype)
+        return type(self)(model, self.tokenizer, name=self.name, path=self.path)
+
     @property
     def device(self) -> torch.device:
         """Where the embedding lies, and with it the inputs."""
@@ -87,6 +95,11 @@ class LanguageModel:
     def dtype(self) -> torch.dtype:
         """Precision of the weights and of passes without gradients."""
         return self._model.dtype
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Memory of the weights; those that are shared count once."""
+        return sum(parameter.nbytes for parameter in self._model.parameters())
 
     def width(self, site: Site) -> int:
         """Length of the activation vector at a site."""

@@ -16,6 +16,8 @@ logits back: <gradient, stream> = logit. Attribution graphs freeze norms and pat
 gradient at an MLP, for which transcoder features stand; here the nodes stand on the stream, and the MLP stays as the
 linear map that its gate selects. A soft cap on the logits belongs to the metric and moves.
 
+`frozen_pattern` holds the attention pattern and nothing else: what is left of an edge runs through the values.
+
 Source: `frozen`, Ameisen et al. 2025 (Circuit Tracing), attribution graphs; `relp`, arXiv 2508.21258.
 """
 
@@ -37,9 +39,12 @@ from sae.host.linear_rules import (
     rms_norm,
 )
 
-__all__ = ["LINEARISATIONS", "linearised"]
+__all__ = ["FROZEN_PATTERN", "LINEARISATIONS", "linearised"]
 
 LINEARISATIONS = ("plain", "frozen", "relp")
+
+FROZEN_PATTERN = "frozen_pattern"
+"""For parts of a model: no rule for attribution by itself."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +121,12 @@ def linearised(model: Any, linearisation: str) -> Iterator[None]:
 
     Args:
         model: A causal language model. Its modules get another `forward` and afterwards have their own back.
-        linearisation: `plain`, `frozen` or `relp`.
+        linearisation: `plain`, `frozen`, `relp` or `frozen_pattern`.
 
     Raises:
         ValueError: The linearisation is unknown, or the model's family has none.
     """
-    if linearisation not in LINEARISATIONS:
+    if linearisation not in (*LINEARISATIONS, FROZEN_PATTERN):
         raise ValueError(f"linearisation {linearisation!r} is unknown, expected one of {', '.join(LINEARISATIONS)}")
     rules = {} if linearisation == "plain" else _rules(model, linearisation)
     with ExitStack() as replaced:
@@ -139,13 +144,16 @@ def _rules(model: Any, linearisation: str) -> dict[str, Rule]:
             "use plain gradients"
         )
     parts = NONLINEAR[family]
-    rules = dict.fromkeys(parts.norms, parts.norm) | dict.fromkeys(parts.pattern, held)
-    rules |= _mlp_rules(parts, linearisation)
+    rules: dict[str, Rule] = dict.fromkeys(parts.pattern, held)
     if parts.fused is not None:
         rules[parts.fused] = held_pattern(model.config.hidden_size // model.config.num_attention_heads)
+    beyond_layers = {}
+    if linearisation != FROZEN_PATTERN:
+        rules |= dict.fromkeys(parts.norms, parts.norm) | _mlp_rules(parts, linearisation)
+        beyond_layers = {parts.final_norm: parts.norm}
     layers = range(model.config.num_hidden_layers)
     everywhere = {f"{parts.layers}.{i}.{path}": rule for i in layers for path, rule in rules.items()}
-    return {**everywhere, parts.final_norm: parts.norm}
+    return everywhere | beyond_layers
 
 
 def _mlp_rules(parts: _Nonlinear, linearisation: str) -> dict[str, Rule]:

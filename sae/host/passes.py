@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sae.host.sites import Site
 
-__all__ = ["NO_EDITS", "CutGraph", "Edit", "ForwardPass", "Metric", "SiteGradients"]
+__all__ = ["NO_EDITS", "CutGraph", "Edit", "ForwardPass", "Halt", "Metric", "SiteGradients"]
 
 Edit = Callable[[Float[Tensor, "batch seq d_model"]], Float[Tensor, "batch seq d_model"]]
 """From the activation that a run has at a site to the one it goes on with."""
@@ -18,6 +18,10 @@ Metric = Callable[[Float[Tensor, "batch kept vocab"]], Float[Tensor, " rows"]]
 """From the logits of the kept positions to one value a row; rows must not mix."""
 
 NO_EDITS: Mapping[Site, Edit] = MappingProxyType({})
+
+
+class Halt(Exception):  # noqa: N818 - control flow: what is wanted has been read
+    """Ends a forward pass early."""
 
 
 @dataclass(frozen=True, eq=False)

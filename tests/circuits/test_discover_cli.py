@@ -162,6 +162,29 @@ def test_export(model, tmp_path, file_format):
         assert nx.read_graphml(path).number_of_nodes() >= 5
 
 
+@pytest.mark.parametrize("file_format", ["viewer", "csv", "parquet"])
+def test_export_into_a_directory(model, tmp_path, file_format):
+    discover(model, tmp_path, "--contrast", CONTRAST, "--top-k", "5")
+    args = ["export", str(tmp_path / "out"), "--format", file_format, "--out", str(tmp_path / "exported")]
+    assert CliRunner().invoke(main, args).exit_code == 0
+    assert len(list((tmp_path / "exported").iterdir())) >= 2
+    assert "exists already" in CliRunner().invoke(main, args).stderr
+    assert CliRunner().invoke(main, [*args, "--force"]).exit_code == 0
+
+
+def test_export_shows_features_in_a_corpus(model, tmp_path):
+    discover(model, tmp_path, "--contrast", CONTRAST, "--top-k", "5")
+    corpus = str(model / "references.txt")
+    args = ["export", str(tmp_path / "out"), "--out", str(tmp_path / "viewer"), "--contexts", corpus]
+    result = CliRunner().invoke(main, [*args, "--format", "viewer", "--tokens", "100"])
+    assert result.exit_code == 0, result.stderr
+    files = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "viewer").glob("*/*.json")]
+    assert len(files) > 0
+    assert any(file["examples_quantiles"] for file in files)
+    refused = CliRunner().invoke(main, [*args, "--format", "csv", "--force"])
+    assert (refused.exit_code, "--contexts belongs to --format viewer" in refused.stderr) == (2, True)
+
+
 def test_the_same_seed_gives_the_same_circuit(model, tmp_path):
     args = ["--reference", str(model / "references.txt"), "--top-k", "6", "--json"]
     first = json.loads(discover(model, tmp_path / "a", *args).stdout)

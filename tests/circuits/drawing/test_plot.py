@@ -73,6 +73,18 @@ def test_colour_is_the_sign_and_area_the_size():
     assert colours == [tuple(bytes.fromhex(each[1:])) for each in (SUPPORTS_TARGET, SUPPORTS_FOIL)]
 
 
+def test_a_ring_is_a_measured_effect_and_a_faint_fill_a_rare_node():
+    circuit = two_nodes()
+    known = replace(circuit.nodes[0], exact_effect=-4.1, selection_frequency=0.0)
+    features, rings = circuit_figure(replace(circuit, nodes=[known, circuit.nodes[1]])).axes[0].collections[1:3]
+    assert len(rings.get_offsets()) == 1
+    assert rings.get_sizes()[0] > features.get_sizes()[0]
+    faint, full = features.get_facecolors()[:, :3]
+    assert faint.min() > 0.8
+    assert full.min() < 0.1
+    assert len(circuit_figure(circuit).axes[0].collections[2].get_offsets()) == 0
+
+
 def test_axes_name_tokens_and_sites():
     figure = circuit_figure(example_circuit(n_tokens=25))
     assert len(tick_labels(figure)) == 25

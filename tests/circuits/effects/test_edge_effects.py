@@ -7,6 +7,7 @@ from circuit_cases import contrast_runs, host, resample_runs, saes_at
 from circuits.effects.edge_effects import ERROR, NodeTable, score_edges
 from circuits.effects.node_effects import score_nodes
 from circuits.runs.runs import Runs
+from experiments.benchmarks.pairwise_edges import pairwise_effects
 from sae.host.sites import Site
 
 KINDS = ("embed", "attn_out", "mlp_out", "resid_post")
@@ -25,71 +26,8 @@ def all_nodes(runs: Runs, effects, n: int) -> dict[Site, NodeTable]:
     return tables
 
 
-def module_of(site: Site):
-    model = host()._model.model
-    if site.kind == "embed":
-        return model.embed_tokens
-    layer = model.layers[site.layer]
-    return {"attn_out": layer.self_attn, "mlp_out": layer.mlp, "resid_post": layer}[site.kind]
-
-
-def pairwise_jacobian(runs: Runs, source: Site, target: Site, stops: list[Site], cotangents: torch.Tensor):
-    """Vector-Jacobian products from target to source in a whole pass; gradients stop at `stops`."""
-    leaf: dict[str, torch.Tensor] = {}
-
-    def tap(site):
-        def hook(_, __, output):
-            live = output[0] if isinstance(output, tuple) else output
-            if site == source:
-                new = leaf["source"] = live.detach().requires_grad_(True)
-            elif site == target:
-                leaf["target"], new = live, live
-            else:
-                new = live.detach()
-            return (new, *output[1:]) if isinstance(output, tuple) else new
-
-        return hook
-
-    handles = [module_of(site).register_forward_hook(tap(site)) for site in (source, target, *stops)]
-    try:
-        batch = runs.batch
-        host()._model(input_ids=batch.ids, attention_mask=batch.attention_mask.long(), use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-    rows = [
-        torch.autograd.grad(leaf["target"], leaf["source"], row[None], retain_graph=True)[0][0] for row in cotangents
-    ]
-    return torch.stack(rows)
-
-
 def oracle_edges(runs: Runs, effects, tables, source: Site, target: Site, stops: list[Site]):
-    """effect(u -> d), node by node, from the formula in the docstring of `edge_effects`."""
-    n = runs.n_positions
-    clean = {site: x[0, :n] for site, x in runs.clean.items()}
-    sae_d, sae_u = runs.dictionaries[target], runs.dictionaries[source]
-    rows = []
-    for p, d in zip(tables[target].position.tolist(), tables[target].feature_id.tolist(), strict=True):
-        slopes = []
-        for base in runs.baseline.activations[target][:, p]:
-            moved = sae_d.pre_acts(base) - sae_d.pre_acts(clean[target][p])
-            secant = (sae_d.encode(base) - sae_d.encode(clean[target][p])) / torch.where(moved == 0, 1, moved)
-            slopes.append(torch.where(moved == 0, (sae_d.encode(clean[target][p]) > 0).float(), secant))
-        slope = torch.stack(slopes).mean(0)
-        gradient = effects[target].gradient[p]
-        through = (slope * (sae_d.W_dec @ gradient))[:, None] * sae_d.W_enc.T
-        row = torch.zeros(n, 32)
-        row[p] = gradient - through.sum(0) if d == ERROR else through[d]
-        rows.append(row)
-    jacobian = pairwise_jacobian(runs, source, target, stops, torch.stack(rows))
-    base = runs.baseline.activations[source]
-    f_change = (sae_u.encode(base) - sae_u.encode(clean[source])).mean(0)
-    e_change = (base - clean[source]).mean(0) - f_change @ sae_u.W_dec
-    table = {}
-    for u, (p, i) in enumerate(zip(tables[source].position.tolist(), tables[source].feature_id.tolist(), strict=True)):
-        write = e_change[p] if i == ERROR else f_change[p, i] * sae_u.W_dec[i]
-        table[u] = jacobian[:, p] @ write
-    return torch.stack(list(table.values()), dim=1)
+    return pairwise_effects(host()._model, runs, effects, tables, source, target, stops)
 
 
 EDGE_TYPES = [

@@ -1,0 +1,1 @@
+"""Circuits beside each other."""

@@ -1,0 +1,48 @@
+"""Features and errors of one site, as an edge's ends."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from circuits.runs.dictionaries import decoder_rows_of
+from circuits.runs.runs import Runs
+from sae.host.sites import Site
+
+__all__ = ["ERROR", "NodeTable", "node_changes"]
+
+ERROR = -1
+"""Feature id that stands for the error node of a position."""
+
+
+@dataclass(frozen=True)
+class NodeTable:
+    """Nodes of one site, feature and error nodes mixed."""
+
+    position: Int[Tensor, " nodes"]
+    feature_id: Int[Tensor, " nodes"]
+    """`ERROR` for an error node."""
+
+    @property
+    def is_error(self) -> Bool[Tensor, " nodes"]:
+        """Which nodes are errors."""
+        return self.feature_id == ERROR
+
+    def columns(self) -> tuple[Int[Tensor, " chosen"], Int[Tensor, " nodes"]]:
+        """The distinct features, sorted, and for each node which of them it is; errors count as feature 0."""
+        feature_ids, column = self.feature_id.clamp(min=0).unique(return_inverse=True)
+        return feature_ids, column
+
+
+def node_changes(runs: Runs, site: Site, table: NodeTable) -> Float[Tensor, "references nodes d_model"]:
+    """What setting each node to its baseline adds to the stream, for each reference."""
+    feature_ids, column = table.columns()
+    base_acts = runs.baseline.features[site].columns(feature_ids)
+    moved = (base_acts - runs.clean_features[site].columns(feature_ids))[:, table.position, column]
+    changes = moved[..., None] * decoder_rows_of(runs.dictionaries[site], table.feature_id.clamp(min=0))
+    if table.is_error.any():
+        at = table.position[table.is_error]
+        base_errors = [runs.baseline_error(site, reference)[at] for reference in range(len(changes))]
+        changes[:, table.is_error] = torch.stack(base_errors) - runs.clean_error(site)[at]
+    return changes

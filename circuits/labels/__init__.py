@@ -1,0 +1,1 @@
+"""Names of features: read, put into circuits and dictionaries, written out."""

@@ -1,0 +1,145 @@
+"""How long edges take beside one pass of the model for each pair of sites.
+
+Run it as `python -m experiments.benchmarks.edge_speed`. Random weights: 12 layers of width 256, 4096 features at every
+attention output, MLP output and residual site, 40 nodes a site. Nothing is timed unless both forms agree.
+It prints one JSON object and adds a row to `results/edge_speed.csv`.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import nn
+
+from circuits.effects.edge_effects import ERROR, NodeTable, ScoredEdge, score_edges
+from circuits.effects.node_effects import NodeEffects, score_nodes
+from circuits.prompts.behaviour import describe_behaviour
+from circuits.runs.baselines import contrast_baseline
+from circuits.runs.runs import Runs, node_positions
+from circuits.workbench import open_workbench
+from experiments.benchmarks.figures import larger_llama, seconds
+from experiments.benchmarks.pairwise_edges import pairwise_effects
+from experiments.benchmarks.result_files import RESULTS, append_row, machine
+from experiments.clinic.case_sampling import paired_cases
+from sae.dictionary.autoencoder import SAE
+from sae.host.host import HostModel
+from sae.host.sites import Site
+
+__all__ = ["agreement", "every_pair", "main", "strongest_nodes"]
+
+N_LAYERS, D_MODEL, D_SAE, NODES_PER_SITE, ERRORS_PER_SITE = 12, 256, 4096, 40, 2
+ACTIVE_SHARE = 0.01
+REPEATS = 5
+TOLERANCE = 1e-5
+"""Largest difference as a share of the strongest edge."""
+
+Nodes = dict[Site, NodeTable]
+
+
+def main(out: Path = RESULTS / "edge_speed.csv") -> None:
+    """Gate, measure, print."""
+    model, runs = _random_runs()
+    effects = score_nodes(runs, "attribution_patching")
+    nodes = strongest_nodes(runs, effects, NODES_PER_SITE - ERRORS_PER_SITE, ERRORS_PER_SITE)
+    linear = partial(score_edges, runs, effects, nodes, attention_paths=False)
+    found: list[dict[tuple[Site, Site], torch.Tensor]] = []
+    pairwise = seconds(lambda: found.append(every_pair(model, runs, effects, nodes)))
+    difference = agreement(linear(), found[0], nodes)
+    if difference > TOLERANCE:
+        raise ValueError(f"the two forms differ by {difference:.1e} of the strongest edge; nothing was timed")
+    forms = {
+        "block_local": linear,
+        "block_local_paths": partial(score_edges, runs, effects, nodes),
+        "block_local_paths_exact": partial(score_edges, runs, effects, nodes, exact=True),
+    }
+    times = {name: median(seconds(form) for _ in range(REPEATS)) for name, form in forms.items()}
+    row = {
+        "n_layers": N_LAYERS,
+        "d_model": D_MODEL,
+        "d_sae": D_SAE,
+        "nodes_per_site": NODES_PER_SITE,
+        "tokens": runs.n_positions,
+        "edges": sum(effect.numel() for effect in found[0].values()),
+        "pairwise_seconds": round(pairwise, 3),
+        **{f"{name}_seconds": round(value, 4) for name, value in times.items()},
+        "times_pairwise": round(pairwise / times["block_local"], 1),
+        "largest_difference": f"{difference:.1e}",
+        **machine(),
+    }
+    append_row(out, row)
+    print(json.dumps(row, indent=1))
+
+
+def every_pair(
+    model: nn.Module, runs: Runs, effects: NodeEffects, nodes: Nodes
+) -> dict[tuple[Site, Site], torch.Tensor]:
+    """The pairwise form of all edges."""
+    return {
+        (source, target): pairwise_effects(model, runs, effects, nodes, source, target)
+        for target in nodes
+        for source in runs.host.parents(target, runs.sites)
+    }
+
+
+def agreement(edges: list[ScoredEdge], expected: dict[tuple[Site, Site], torch.Tensor], nodes: Nodes) -> float:
+    """Largest difference between two lists of edges, as a share of the strongest; edges that are 0 may be missing."""
+    index = {
+        (site, position, feature_id): i
+        for site, table in nodes.items()
+        for i, (position, feature_id) in enumerate(zip(table.position.tolist(), table.feature_id.tolist(), strict=True))
+    }
+    found = {pair: torch.zeros_like(effect) for pair, effect in expected.items()}
+    for edge in edges:
+        found[edge.source[0], edge.target[0]][index[edge.target], index[edge.source]] = edge.effect
+    strongest = max(effect.abs().max().item() for effect in expected.values())
+    return max((found[pair] - expected[pair]).abs().max().item() for pair in expected) / strongest
+
+
+def strongest_nodes(runs: Runs, effects: NodeEffects, n_features: int, n_errors: int) -> Nodes:
+    """The strongest features and errors of each site."""
+    tables = {}
+    for site, scored in effects.items():
+        top = scored.indirect_effect.abs().topk(min(n_features, len(scored.indirect_effect))).indices
+        errors = scored.error_effect.abs().topk(min(n_errors, int(runs.at_nodes.sum()))).indices
+        tables[site] = NodeTable(
+            torch.cat([scored.position[top], errors]),
+            torch.cat([scored.feature_id[top], torch.full_like(errors, ERROR)]),
+        )
+    return tables
+
+
+def _random_runs() -> tuple[nn.Module, Runs]:
+    tokenizer = open_workbench("clinic").host.tokenizer
+    model = larger_llama(len(tokenizer), n_layers=N_LAYERS, d_model=D_MODEL)
+    host = HostModel(model, tokenizer, name="random weights")
+    pair = next(paired_cases(tokenizer, seed=33))
+    behaviour = describe_behaviour(
+        host,
+        pair.test_case.prompt,
+        contrast=pair.contrasts[0].prompt,
+        target=pair.test_case.answer,
+        foil=pair.contrasts[0].answer,
+    )
+    assert behaviour.contrast_ids is not None
+    sites = [site for site in host.sites if site.layer is not None]
+    captured = host.capture(host.batch([behaviour.prompt_ids]), sites)
+    saes = {site: _random_sae(site, x[0]) for site, x in captured.items()}
+    baseline = contrast_baseline(host, saes, behaviour.contrast_ids, node_positions(host, behaviour))
+    return model, Runs.record(host, behaviour, saes, baseline)
+
+
+def _random_sae(site: Site, x: torch.Tensor) -> SAE:
+    """Random unit directions, of which about one in a hundred is active at each token of `x`."""
+    generator = torch.Generator().manual_seed(site.depth)
+    rows = torch.nn.functional.normalize(torch.randn(D_SAE, D_MODEL, generator=generator), dim=-1)
+    threshold = torch.full((D_SAE,), (x @ rows.T).quantile(1 - ACTIVE_SHARE, dim=1).mean().item())
+    zeros = torch.zeros(D_SAE)
+    return SAE(
+        encoder_rows=rows, b_enc=zeros, decoder_rows=rows, b_dec=torch.zeros(D_MODEL), threshold=threshold, site=site
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Curves on the tiny model: their ends, their complements, and errors in three ways."""
+
+import pytest
+import torch
+from circuit_cases import contrast_runs, host, resample_runs, saes_at
+
+from circuits.effects.ensemble_effects import score_ensemble
+from circuits.evaluation.curves import ERRORS, measure_curves
+from circuits.evaluation.masked_runs import ensemble_metrics
+from circuits.evaluation.orders import all_errors, complement, supporting_first, union, with_errors
+from circuits.evaluation.selection import Ranking
+from circuits.runs.ensemble import Ensemble
+from circuits.runs.node_set import NodeSet
+
+
+@pytest.fixture(scope="module", params=[contrast_runs, resample_runs])
+def case(request):
+    ensemble = Ensemble.lone(request.param(saes_at("resid_post")))
+    effects = score_ensemble(ensemble).at_places
+    return ensemble, effects, Ranking.by_effect(effects)
+
+
+def test_with_every_node_and_error_a_circuit_is_the_model(case):
+    ensemble, effects, ranking = case
+    everything = union([ranking.top(len(ranking)), all_errors(ensemble)])
+    if ensemble.first.baseline.n_references == 1:
+        found = ensemble_metrics(ensemble, [everything])[0]
+        torch.testing.assert_close(found, ensemble.clean_metrics, atol=1e-4, rtol=1e-4)
+    curves = measure_curves(ensemble, ranking.top(5), ranking, effects, sizes=(1, len(ranking)))
+    assert curves.points["kept"][-1].faithfulness.value == pytest.approx(1.0, abs=1e-3)
+    assert curves.points["as_nodes"][-1].share <= 1.0
+
+
+def test_the_complement_of_all_nodes_keeps_nothing(case):
+    ensemble, effects, ranking = case
+    curves = measure_curves(ensemble, ranking.top(5), ranking, effects, sizes=(len(ranking),))
+    last = curves.points["at_baseline"][-1]
+    assert (last.n_nodes, last.completeness.value) == (len(ranking), pytest.approx(0.0, abs=1e-5))
+    assert set(curves.points) == set(curves.areas) == set(ERRORS)
+
+
+def test_a_circuit_equals_itself_measured_alone(case):
+    ensemble, effects, ranking = case
+    curves = measure_curves(ensemble, ranking.top(7), ranking, effects, sizes=(3, 7))
+    assert curves.circuit.faithfulness.value == pytest.approx(
+        curves.points["at_baseline"][1].faithfulness.value, abs=1e-5
+    )
+    alone = ensemble_metrics(ensemble, [ranking.top(7)])
+    assert curves.scale.shares(alone)[0].item() == pytest.approx(curves.circuit.faithfulness.value, abs=1e-5)
+
+
+def test_a_kept_error_equals_the_slow_form():
+    runs = contrast_runs(saes_at("resid_post"))
+    site = runs.sites[1]
+    kept = NodeSet({site: (torch.tensor([3]), torch.tensor([-1]))})
+    moved = runs.baseline.activations[site][0].clone()
+    moved[3] += runs.clean_error(site)[3] - runs.baseline_error(site, 0)[3]
+
+    def edit_of(place):
+        x_masked = moved if place == site else runs.baseline.activations[place][0]
+        return lambda x: torch.where(runs.batch.node_mask[..., None], x_masked, x)
+
+    edits = {place: edit_of(place) for place in runs.sites}
+    expected = runs.behaviour.metric(host().forward(runs.batch, edits, logits_to_keep=1).logits)
+    torch.testing.assert_close(ensemble_metrics(Ensemble.lone(runs), [kept])[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_prompt_against_itself_raises():
+    ensemble = Ensemble.lone(contrast_runs(saes_at("resid_post")))
+    effects = score_ensemble(ensemble).at_places
+    ranking = Ranking.by_effect(effects)
+    runs = ensemble.first
+    own = {site: x[:1, : runs.n_positions] for site, x in runs.clean.items()}
+    itself = type(runs.baseline)("mean", own, runs.clean_features)
+    alike = Ensemble.lone(
+        type(runs)(runs.host, runs.behaviour, runs.dictionaries, itself, runs.batch, runs.clean, runs.clean_metric)
+    )
+    with pytest.raises(ValueError, match="faithfulness is undefined"):
+        measure_curves(alike, ranking.top(3), ranking, effects)
+
+
+def test_orders(case):
+    _, effects, ranking = case
+    signed = supporting_first(ranking)
+    assert signed.effect.tolist() == sorted(ranking.effect.tolist())
+    joined = with_errors(ranking, effects)
+    assert len(joined) > len(ranking)
+    assert (joined.effect.abs().diff() <= 0).all()
+    assert len(complement(ranking, ranking.top(9))) == len(ranking) - 9

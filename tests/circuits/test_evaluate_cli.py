@@ -1,0 +1,65 @@
+"""`circuits evaluate` on a small model that was saved to disk."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from tiny_models import random_sae, save_tiny_llama
+
+from circuits.cli import main
+from circuits.discovery import discover
+from sae.host.sites import Site
+
+
+@pytest.fixture(scope="module")
+def circuit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiny")
+    model = save_tiny_llama(folder / "model")
+    for layer in range(2):
+        site = Site("resid_post", layer)
+        random_sae(32, 64, site, seed=layer).save(folder / "saes" / str(site))
+    options = {"model": str(model), "saes": str(folder / "saes"), "top_k": 6}
+    discover("w1 w2 w3 w4 w5", contrast="w1 w2 w7 w4 w5", foil="w9", **options).save(folder / "circuit")
+    return folder / "circuit"
+
+
+def run(circuit, *args: str):
+    return CliRunner().invoke(main, ["evaluate", str(circuit), *args])
+
+
+def test_it_writes_a_record_and_a_picture_and_prints_tables(circuit, tmp_path):
+    result = run(circuit, "--nulls", "random_features,zero_dictionary", "--draws", "2", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["curves.png", "evaluation.json"]
+    for word in ("faithfulness", "completeness", "CPR", "CMD", "random features", "zero dictionary"):
+        assert word in result.stdout
+
+
+def test_json_is_one_object(circuit, tmp_path):
+    result = run(circuit, "--nulls", "none", "--sizes", "2,4", "--out", str(tmp_path / "out"), "--json")
+    found = json.loads(result.stdout)
+    assert found["command"] == "circuits evaluate"
+    assert [point["n_nodes"] for point in found["curves"]["at_baseline"]] == [2, 4]
+    for key in ("schema_version", "config", "seed", "versions", "model", "saes", "seconds"):
+        assert found[key] is not None
+
+
+def test_wrong_sizes_are_wrong_usage(circuit):
+    assert run(circuit, "--sizes", "2,x").exit_code == 2
+
+
+def test_an_unknown_null_leaves_nothing_behind(circuit, tmp_path):
+    result = run(circuit, "--nulls", "luck", "--out", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert "null 'luck' is unknown" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_circuit_of_a_learned_mask_is_evaluated_by_its_effects(circuit, tmp_path):
+    folder = circuit.parent
+    options = {"model": str(folder / "model"), "saes": str(folder / "saes"), "top_k": 4, "ig_rule": "left"}
+    masked = discover("w1 w2 w3 w4 w5", contrast="w1 w2 w7 w4 w5", foil="w9", method="mask", **options)
+    masked.save(tmp_path / "masked")
+    result = run(tmp_path / "masked", "--nulls", "none", "--sizes", "2,4", "--out", str(tmp_path / "out"), "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["config"]["ig_rule"] == "left"
