@@ -104,7 +104,7 @@ class Question:
             return ensemble.first, 1
         pairs = read_pairs(self.pairs)
         check_lengths(bench.host, pairs)
-        return self._recorded(bench, self._behaviour(bench.host, pairs[0]), baseline, seed), len(pairs)
+        return self.recorded(bench, self._behaviour(bench.host, pairs[0]), baseline, seed), len(pairs)
 
     def _behaviour(self, host: HostModel, pair: Pair) -> Behaviour:
         return describe_behaviour(

@@ -32,16 +32,6 @@ EXAMPLE = (
 )
 
 
-def _refuse_later(option: str) -> Any:
-    """An option of a coming version, refused by name."""
-
-    def refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-        if value:
-            raise click.UsageError(f"{option} is not available in this version")
-
-    return refuse
-
-
 @click.command(epilog=f"Example:  {EXAMPLE}")
 @click.option("--prompt", default=None, help="Text whose next token is to be explained.")
 @click.option(

@@ -1,4 +1,4 @@
-"""An evaluation as a picture: what is kept by size beside the nulls, what is left without it, and the grid of shares."""
+"""An evaluation as a picture: what is kept by size beside the nulls, what is left without it, the grid of shares."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -99,7 +99,7 @@ def _draw_nulls(axes: Axes, record: Record) -> None:
     for index, kept in enumerate(measured):
         ends = [[kept["mean"] - kept["low"]], [kept["high"] - kept["mean"]]]
         label = "nulls at the circuit's size" if index == 0 else None
-        style = {"fmt": "x", "color": FAINT_INK, "ms": 4, "lw": 0.8, "capsize": 2}
+        style: dict[str, Any] = {"fmt": "x", "color": FAINT_INK, "ms": 4, "lw": 0.8, "capsize": 2}
         axes.errorbar([record["n_nodes"]], [kept["mean"]], yerr=ends, label=label, **style)
 
 

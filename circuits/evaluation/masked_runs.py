@@ -13,6 +13,7 @@ clean value; with all of them and all features it is the model. Circuits are row
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +23,7 @@ from circuits.effects.edge_effects import ERROR
 from circuits.runs.dictionaries import Dictionary, decoder_rows_of
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
+from circuits.runs.passes import in_passes
 from circuits.runs.runs import Runs
 from sae.host.reading_edits import ReadingEdit, host_edits
 from sae.host.sites import Site
@@ -59,11 +61,9 @@ def masked_metrics(runs: Runs, circuits: Sequence[NodeSet | None]) -> Float[Tens
     every = [cell for cell in cells if circuits[cell[0]] is ALL_FEATURES]
     for group, edit_of in ((some, _masked_edit), (every, _all_features_edit)):
         size = runs.rows_per_pass() if edit_of is _masked_edit else max(1, runs.rows_per_pass() // 8)
-        for start in range(0, len(group), size):
-            chunk = group[start : start + size]
-            found = _run_cells(runs, [(circuits[c], r) for c, r in chunk], edit_of)
-            for (circuit, reference), value in zip(chunk, found.tolist(), strict=True):
-                metrics[circuit, reference] = value
+        run = partial(_run_cells, runs, [(circuits[c], r) for c, r in group], edit_of)
+        for (circuit, reference), value in zip(group, chain(*in_passes(len(group), size, run)), strict=True):
+            metrics[circuit, reference] = value
     return metrics
 
 
@@ -81,13 +81,17 @@ def ensemble_metrics(ensemble: Ensemble, circuits: Sequence[NodeSet | None]) -> 
     return ensemble.over_units(per_run)
 
 
-def _run_cells(runs: Runs, cells: list[tuple[NodeSet | None, int]], edit_of: EditMaker) -> Float[Tensor, " cells"]:
+def _run_cells(
+    runs: Runs, all_cells: list[tuple[NodeSet | None, int]], edit_of: EditMaker, chosen: Int[Tensor, " cells"]
+) -> list[float]:
+    """m of the chosen cells: circuits, each under one reference."""
+    cells = [all_cells[index] for index in chosen.tolist()]
     batch = runs.batch.repeat(len(cells))
     references = torch.tensor([reference for _, reference in cells], device=batch.ids.device)
     node_sets = [circuit for circuit, _ in cells]
     edits = {site: edit_of(runs, site, node_sets, references, batch.node_mask) for site in runs.sites}
     run = runs.host.forward(batch, host_edits(edits, runs.input_sites), logits_to_keep=runs.behaviour.kept_logits)
-    return runs.behaviour.metric(run.logits)
+    return runs.behaviour.metric(run.logits).tolist()
 
 
 def _masked_edit(
@@ -127,13 +131,13 @@ def kept_edit(
         kept: Which of them each cell keeps at each position; shares between 0 and 1 keep a part, with gradients.
         references: The baseline of each cell.
         is_node: Positions that may carry nodes; a cell has a row for each answer that is scored token by token.
-        kept_errors: Where each cell keeps the error of the clean run; nowhere by default.
+        kept_errors: Where each cell keeps the error; None for nowhere.
     """
     per_prompt = runs.behaviour.rows_per_prompt
     baseline_acts = runs.baseline.features[site].columns(feature_ids)[references]
     padded = torch.nn.functional.pad(baseline_acts, (0, 0, 0, is_node.shape[1] - baseline_acts.shape[1]))
     baseline = runs.baseline_rows(site)[references]
-    if kept_errors is not None:
+    if kept_errors is not None and kept_errors.any():
         baseline = baseline + _moved_errors(runs, site, references, kept_errors)
     mask = _SiteMask(
         feature_ids,
@@ -150,10 +154,9 @@ def _moved_errors(
 ) -> Float[Tensor, "cells full d_model"]:
     """Of the errors that a row keeps, the way from the baseline to the clean run; 0 elsewhere."""
     moved = runs.clean[site].new_zeros(*kept.shape, runs.clean[site].shape[-1])
-    if kept.any():
-        clean = runs.clean_error(site)
-        changes = [clean - runs.baseline_error(site, reference) for reference in range(runs.baseline.n_references)]
-        moved[:, : runs.n_positions] = torch.stack(changes)[references]
+    clean = runs.clean_error(site)
+    changes = [clean - runs.baseline_error(site, reference) for reference in range(runs.baseline.n_references)]
+    moved[:, : runs.n_positions] = torch.stack(changes)[references]
     return moved * kept[..., None]
 
 

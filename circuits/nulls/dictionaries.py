@@ -107,14 +107,13 @@ def _with(sae: SAE, decoder_rows: Float[Tensor, "d_sae d_model"]) -> SAE:
 
 def _drawn(case: NullCase, n_draws: int, like: Likeness, *, same_encoder: bool) -> NullResult:
     dictionaries = case.opened.ensemble.dictionaries
+    saes = {site: dictionary for site, dictionary in dictionaries.items() if isinstance(dictionary, SAE)}
     if others := [str(site) for site, dictionary in dictionaries.items() if type(dictionary) is not SAE]:
         return NullResult(reason=f"there is no SAE at {others[0]}: other nodes have no such null")
     values = []
     for draw in range(n_draws):
         generator = torch.Generator().manual_seed(case.seed + draw)
-        null = {
-            site: like(sae, _activations(case.opened.ensemble, site), generator) for site, sae in dictionaries.items()
-        }
+        null = {site: like(sae, _activations(case.opened.ensemble, site), generator) for site, sae in saes.items()}
         ensemble = _read_through(case.opened.ensemble, null, same_encoder=same_encoder)
         ranking = _ranked(case, ensemble)
         metrics = ensemble_metrics(ensemble, [ranking.top(len(case.nodes))])

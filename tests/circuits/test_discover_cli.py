@@ -251,18 +251,17 @@ BAD = [
     (["--prompt", PROMPT, "--device", "abacus"], "abacus"),
     (["--prompt", PROMPT, "--baseline", "contrast"], "no contrast was given"),
     (["--prompt", PROMPT, "--reference", "missing.txt"], "missing.txt"),
+    (["--prompt", PROMPT, "--contrast", "auto"], "brings no reference prompts"),
+    (["--prompt", PROMPT, "--contrast", "auto", "--target", "w8 w3"], "contrast 'auto' needs answers of one token"),
     (["--prompt", PROMPT, "--ig-rule", "right"], "--ig-rule"),
     (["--prompt", PROMPT, "--ig-tolerance", "0"], "--ig-tolerance"),
     (["--prompt", PROMPT, "--method", "mask", "--node-threshold", "1"], "method 'mask' does not rank by it"),
-    (["--prompt", PROMPT, "--contrast", "auto"], "brings no reference prompts"),
-    (["--prompt", PROMPT, "--contrast", "auto", "--target", "w8 w3"], "contrast 'auto' needs answers of one token"),
     (["--prompt", PROMPT, "--pairs", "x.jsonl"], "give either --prompt or --pairs"),
     ([], "give either --prompt or --pairs"),
     (["--pairs", "missing.jsonl"], "missing.jsonl"),
     (["--pairs", "x.jsonl", "--contrast", "w1"], "contrast: the pairs file says these for each pair"),
     (["--prompt", PROMPT, "--cumulative", "1.8"], "--cumulative"),
     (["--prompt", PROMPT, "--cumulative", "0.8", "--top-k", "3"], "top_k and cumulative were both given"),
-    (["--prompt", PROMPT, "--dry-run"], "--dry-run is not available in this version"),
 ]
 
 

@@ -4,10 +4,14 @@ import json
 
 import pytest
 import torch
+from circuit_cases import contrast_runs, saes_at
 from click.testing import CliRunner
 from tiny_models import random_sae, save_tiny_llama
 
 from circuits.cli import main
+from circuits.effects import ensemble_effects
+from circuits.effects.node_effects import score_nodes
+from circuits.effects.stage_cache import StageCache
 from circuits.evaluation.kept_share import faithfulness
 from circuits.evaluation.masked_runs import ensemble_metrics
 from circuits.graph.circuit import Circuit
@@ -108,3 +112,62 @@ def test_no_pair_left_is_one_line(model, tmp_path):
     assert len(errors) == 1
     assert "no pair of" in errors[0]
     assert "is left (the model prefers" in errors[0]
+
+
+def test_an_interrupted_run_is_taken_up(model, tmp_path, monkeypatch):
+    """Pairs that were scored are read back, and the circuit is that of a run in one go."""
+    path = pairs_file(tmp_path / "pairs.jsonl")
+    assert discover(model, path, tmp_path / "whole", "--keep-wrong", "--top-k", "6").exit_code == 0
+    scored = []
+
+    def stop_at_third(runs, *arguments, **options):
+        scored.append(runs)
+        if len(scored) == 3:
+            raise KeyboardInterrupt
+        return score_nodes(runs, *arguments, **options)
+
+    monkeypatch.setattr(ensemble_effects, "score_nodes", stop_at_third)
+    assert discover(model, path, tmp_path / "out", "--keep-wrong", "--top-k", "6").exit_code != 0
+    assert len(list((tmp_path / "out.stages").iterdir())) == 2
+    result = discover(model, path, tmp_path / "out", "--keep-wrong", "--top-k", "6", "--resume")
+    assert result.exit_code == 0, result.stderr
+    assert len(scored) == 5
+    assert not (tmp_path / "out.stages").exists()
+    whole, resumed = Circuit.load(tmp_path / "whole"), Circuit.load(tmp_path / "out")
+    assert (resumed.nodes, resumed.edges, resumed.faithfulness) == (whole.nodes, whole.edges, whole.faithfulness)
+
+
+def test_without_resume_what_was_left_is_thrown_away(model, tmp_path):
+    path = pairs_file(tmp_path / "pairs.jsonl", 2)
+    (tmp_path / "out.stages").mkdir()
+    (tmp_path / "out.stages" / "old").touch()
+    assert discover(model, path, tmp_path / "out", "--keep-wrong", "--top-k", "2").exit_code == 0
+    assert not (tmp_path / "out.stages").exists()
+
+
+def test_a_damaged_stage_is_scored_again(tmp_path):
+    runs = contrast_runs(saes_at("resid_post"))
+    cache = StageCache(tmp_path)
+    first = cache.effects(runs, lambda: score_nodes(runs), method="integrated_gradients")
+    [file] = tmp_path.iterdir()
+    again = cache.effects(runs, lambda: pytest.fail("was there already"), method="integrated_gradients")
+    assert all(torch.equal(again[site].indirect_effect, first[site].indirect_effect) for site in first)
+    file.write_bytes(file.read_bytes()[:100])
+    cache.effects(runs, lambda: score_nodes(runs), method="integrated_gradients")
+    cache.effects(runs, lambda: score_nodes(runs), method="attribution_patching")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_dry_run_writes_nothing_and_counts_passes(model, tmp_path):
+    path = pairs_file(tmp_path / "pairs.jsonl")
+    result = discover(model, path, tmp_path / "out", "--dry-run", "--json", "--ig-steps", "4", "--top-k", "3")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert (found["prompts"], found["tokens_per_prompt"], found["references"]) == (4, 6, 1)
+    assert found["backward_rows"] == {"nodes": 4 * 4 * 3}
+    assert found["forward_rows"]["residuals"] == 4 * 3
+    assert found["seconds"] > 0
+    assert found["memory_bytes"] > 0
+    assert [each.name for each in tmp_path.iterdir()] == ["pairs.jsonl"]
+    shown = discover(model, path, tmp_path / "out", "--dry-run")
+    assert "4 prompts of 6 tokens" in shown.stdout

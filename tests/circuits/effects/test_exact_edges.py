@@ -12,6 +12,7 @@ from circuits.prompts.behaviour import describe_behaviour
 from circuits.runs.baselines import contrast_baseline
 from circuits.runs.runs import Runs, node_positions
 from experiments.benchmarks.edge_speed import agreement, every_pair, strongest_nodes
+from sae.dictionary.autoencoder import SAE
 from sae.host.blocks import Block, block_between
 from sae.host.sites import Site
 
@@ -65,22 +66,21 @@ def test_exact_edges_are_what_one_pass_for_each_measures(make_runs, kinds):
             assert edge.exact_effect == pytest.approx(expected, abs=2e-5, rel=1e-3), edge
 
 
-def test_a_threshold_out_of_the_way_makes_linear_edges_exact():
-    """Where a sum lies between and no feature switches, the change is linear."""
-    runs = contrast_runs(saes_at("mlp_out", "attn_out", "resid_post"))
-    effects = score_nodes(runs, "attribution_patching")
-    edges = score_edges(runs, effects, strongest_nodes(runs, effects, 10, 0), exact=True)
+def test_linear_edges_are_exact_where_the_block_is_a_sum_and_no_feature_switches():
+    saes = saes_at(*KINDS)
     target = Site.parse("resid_post.1")
-    base = runs.baseline.features[target].columns(torch.arange(64))[0]
-    clean = runs.clean_features[target].columns(torch.arange(64))[0]
-    same = [
-        e
-        for e in edges
-        if e.target[0] == target and e.exact_effect and (clean[e.target[1:]] > 0) & (base[e.target[1:]] > 0)
-    ]
-    assert same
-    on = [e for e in same if abs(e.exact_effect) < clean[e.target[1:]]]
-    assert sum(e.exact_effect == pytest.approx(e.effect, rel=1e-3, abs=1e-6) for e in on) > len(on) / 2
+    parts = {"W_enc": "encoder_rows", "W_dec": "decoder_rows", "b_dec": "b_dec", "threshold": "threshold"}
+    weights = {
+        parts[name]: x.T if name == "W_enc" else x for name, x in saes[target].tensors().items() if name in parts
+    }
+    saes[target] = SAE(**weights, b_enc=torch.full((64,), 30.0), site=target)
+    runs = contrast_runs(saes)
+    effects = score_nodes(runs, "attribution_patching")
+    edges = score_edges(runs, effects, strongest_nodes(runs, effects, 8, 2), exact=True)
+    into = [edge for edge in edges if edge.target[0] == target]
+    assert len(into) > 10
+    for edge in into:
+        assert edge.exact_effect == pytest.approx(edge.effect, abs=2e-4, rel=1e-3)
 
 
 def test_edges_are_not_measured_unless_asked():
