@@ -9,9 +9,12 @@ from circuits.effects.path_gradients import IG_RULES
 from circuits.runs.baselines import BASELINES
 from circuits.runs.dictionaries import BASES
 
-__all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "DiscoverySettings", "rule_of"]
+__all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "RULE_OPTIONS", "DiscoverySettings", "rule_of"]
 
 METHODS = (*RULES, "mask")
+
+RULE_OPTIONS = ("ig_steps", "ig_rule", "ig_tolerance")
+"""Of `score_nodes`, by their names in the record of a circuit."""
 
 DEFAULT_FAITHFULNESS = 0.8
 CRITERIA = ("faithfulness", "top_k", "node_threshold", "cumulative")
@@ -80,8 +83,7 @@ class DiscoverySettings:
     @property
     def effect_options(self) -> dict[str, Any]:
         """What `score_nodes` is asked for."""
-        steps = {"ig_steps": self.ig_steps, "ig_rule": self.ig_rule, "ig_tolerance": self.ig_tolerance}
-        return {"method": rule_of(self.method), **steps}
+        return {"method": rule_of(self.method), **{name: getattr(self, name) for name in RULE_OPTIONS}}
 
     @property
     def wanted_faithfulness(self) -> float | None:

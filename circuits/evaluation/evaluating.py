@@ -12,15 +12,12 @@ from circuits.graph.circuit import Circuit
 from circuits.nulls.case import NullCase
 from circuits.nulls.catalogue import chosen_nulls, run_nulls
 from circuits.reopening import node_set, reopen
-from circuits.settings import rule_of
+from circuits.settings import RULE_OPTIONS, rule_of
 from circuits.workbench import Workbench
 from sae.command_line import Stopwatch
 from sae.host.host import HostModel
 
 __all__ = ["evaluate"]
-
-METHOD_OPTIONS = ("ig_steps", "ig_rule", "ig_tolerance")
-"""Of `score_nodes`, by their names in the record of a circuit."""
 
 
 def evaluate(
@@ -77,4 +74,4 @@ def evaluate(
 
 def _method_options(circuit: Circuit) -> Mapping[str, Any]:
     config = circuit.provenance["config"]
-    return {name: config[name] for name in METHOD_OPTIONS if name in config}
+    return {name: config[name] for name in RULE_OPTIONS if name in config}
