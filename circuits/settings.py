@@ -9,9 +9,12 @@ from circuits.effects.path_gradients import IG_RULES
 from circuits.runs.baselines import BASELINES
 from circuits.runs.dictionaries import BASES
 
-__all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "DiscoverySettings"]
+__all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "RULE_OPTIONS", "DiscoverySettings", "rule_of"]
 
 METHODS = (*RULES, "mask")
+
+RULE_OPTIONS = ("ig_steps", "ig_rule", "ig_tolerance")
+"""Of `score_nodes`, by their names in the record of a circuit."""
 
 DEFAULT_FAITHFULNESS = 0.8
 CRITERIA = ("faithfulness", "top_k", "node_threshold", "cumulative")
@@ -59,9 +62,10 @@ class DiscoverySettings:
         criteria = [name for name in CRITERIA if getattr(self, name) is not None]
         if len(criteria) > 1:
             raise ValueError(f"{' and '.join(criteria)} were both given, expected one way to choose nodes; drop one")
-        if self.method == "mask" and self.node_threshold is not None:
+        by_effect = [name for name in criteria if name in ("node_threshold", "cumulative")]
+        if self.method == "mask" and by_effect:
             raise ValueError(
-                "node_threshold chooses by effect but method 'mask' does not rank by it; give top_k instead"
+                f"{by_effect[0]} chooses by effect but method 'mask' does not rank by it; give top_k instead"
             )
         _check_range("faithfulness", self.faithfulness, 0.0, 1.0)
         _check_range("cumulative", self.cumulative, 0.0, 1.0)
@@ -78,10 +82,8 @@ class DiscoverySettings:
 
     @property
     def effect_options(self) -> dict[str, Any]:
-        """What `score_nodes` is asked for; with a learned mask the effects in tables are integrated gradients."""
-        rule = "integrated_gradients" if self.method == "mask" else self.method
-        steps = {"ig_steps": self.ig_steps, "ig_rule": self.ig_rule, "ig_tolerance": self.ig_tolerance}
-        return {"method": rule, **steps}
+        """What `score_nodes` is asked for."""
+        return {"method": rule_of(self.method), **{name: getattr(self, name) for name in RULE_OPTIONS}}
 
     @property
     def wanted_faithfulness(self) -> float | None:
@@ -93,6 +95,11 @@ class DiscoverySettings:
     def to_json(self) -> dict[str, Any]:
         """All options by name."""
         return asdict(self)
+
+
+def rule_of(method: str) -> str:
+    """The rule that scores nodes: with a learned mask, which ranks only, the effects are integrated gradients."""
+    return "integrated_gradients" if method == "mask" else method
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

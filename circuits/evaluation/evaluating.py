@@ -12,14 +12,12 @@ from circuits.graph.circuit import Circuit
 from circuits.nulls.case import NullCase
 from circuits.nulls.catalogue import chosen_nulls, run_nulls
 from circuits.reopening import node_set, reopen
+from circuits.settings import RULE_OPTIONS, rule_of
 from circuits.workbench import Workbench
 from sae.command_line import Stopwatch
 from sae.host.host import HostModel
 
 __all__ = ["evaluate"]
-
-METHOD_OPTIONS = ("ig_steps",)
-"""Of `score_nodes`, by their names in the record of a circuit."""
 
 
 def evaluate(
@@ -35,7 +33,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure how much of the behaviour a circuit keeps, beside its nulls.
 
-    The circuit's prompts are run and its nodes are ranked again, as they were when it was found.
+    The circuit's prompts are run and its nodes are ranked again, by the effects that it was found with; those of a
+    learned mask too, which is not learned again.
 
     Args:
         circuit: As `circuits discover` wrote it, or where.
@@ -60,13 +59,13 @@ def evaluate(
     watch = Stopwatch()
     with watch.stage("load"):
         opened = reopen(loaded, workbench=workbench, model=model, device=device)
-    options = _method_options(loaded)
+    rule, options = rule_of(loaded.method), _method_options(loaded)
     with watch.stage("nodes"):
-        effects = score_ensemble(opened.ensemble, loaded.method, **options)
+        effects = score_ensemble(opened.ensemble, rule, **options)
     nodes, ranking = node_set(loaded), Ranking.by_effect(effects.at_places)
     with watch.stage("curves"):
         curves = measure_curves(opened.ensemble, nodes, ranking, effects.at_places, sizes=sizes, seed=seed)
-    case = NullCase(opened, effects, ranking, nodes, curves.scale, loaded.method, options, seed)
+    case = NullCase(opened, effects, ranking, nodes, curves.scale, rule, options, seed)
     with watch.stage("nulls"):
         found = run_nulls(case, names, curves.circuit.faithfulness.value, n_draws=draws)
     config = {"sizes": list(sizes), "nulls": names, "draws": draws, **options}
@@ -75,4 +74,4 @@ def evaluate(
 
 def _method_options(circuit: Circuit) -> Mapping[str, Any]:
     config = circuit.provenance["config"]
-    return {name: config[name] for name in METHOD_OPTIONS if name in config}
+    return {name: config[name] for name in RULE_OPTIONS if name in config}

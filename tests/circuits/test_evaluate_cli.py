@@ -53,3 +53,15 @@ def test_an_unknown_null_leaves_nothing_behind(circuit, tmp_path):
     assert result.exit_code == 1
     assert "null 'luck' is unknown" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_circuit_of_a_learned_mask_is_evaluated_and_verified_by_its_effects(circuit, tmp_path):
+    folder = circuit.parent
+    options = {"model": str(folder / "model"), "saes": str(folder / "saes"), "top_k": 4, "ig_rule": "left"}
+    masked = discover("w1 w2 w3 w4 w5", contrast="w1 w2 w7 w4 w5", foil="w9", method="mask", **options)
+    masked.save(tmp_path / "masked")
+    result = run(tmp_path / "masked", "--nulls", "none", "--sizes", "2,4", "--out", str(tmp_path / "out"), "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["config"]["ig_rule"] == "left"
+    verified = CliRunner().invoke(main, ["verify", str(tmp_path / "masked"), "--out", str(tmp_path / "verified")])
+    assert verified.exit_code == 0, verified.stderr
