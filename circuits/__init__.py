@@ -13,7 +13,7 @@ __getattr__, __dir__ = lazy_exports(
         "discover": "circuits.discovery",
         "evaluate": "circuits.evaluation.evaluating",
         "intervene": "circuits.verification.intervening",
-        "minimise": "circuits.minimal.minimising",
+        "minimise": "circuits.verification.minimising",
         "open_workbench": "circuits.workbench",
         "verify": "circuits.verification.verifying",
     },

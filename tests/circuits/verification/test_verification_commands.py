@@ -1,4 +1,4 @@
-"""`circuits verify|intervene` on a circuit of a small model on disk."""
+"""`circuits verify|intervene|minimise` on a circuit of a small model on disk."""
 
 import json
 
@@ -62,3 +62,12 @@ def test_intervene_prints_before_and_after(found):
     [expected] = [each["exact_effect"] for each in verified if each["id"] == node.id]
     assert change == pytest.approx(expected, abs=1e-4)
     assert "KL divergence" in run("intervene", found, "--ablate", f"{node.site}/{node.feature}@*")
+
+
+def test_minimise_saves_a_circuit_no_larger_than_by_rank(found, tmp_path):
+    printed = run("minimise", found, "--faithfulness", "0.3", "--out", tmp_path / "out", "--json")
+    record, saved = printed["minimised"], Circuit.load(tmp_path / "out")
+    assert record["n_nodes"] == len(saved.features) <= record["n_by_rank"]
+    assert record["bound"] == "value"
+    assert saved.faithfulness.value >= 0.3 - 1e-5
+    assert "by rank alone" in run("minimise", found, "--faithfulness", "0.3", "--out", tmp_path / "text")

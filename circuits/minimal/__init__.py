@@ -1,1 +1,0 @@
-"""The smallest circuit that still does what is asked of it."""
