@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from circuits.effects.edge_effects import ERROR, NodeTable, ScoredEdge
-from circuits.effects.ensemble_effects import EnsembleEffects, PlaceEffects
+from circuits.effects.ensemble_effects import EnsembleEffects, PlaceEffects, ensemble_edges
 from circuits.evaluation.selection import Ranking, Selection
 from circuits.graph.circuit import Circuit, Edge, Faithfulness, MetricValues, Node
 from circuits.question import Question
@@ -18,7 +18,10 @@ from sae.command_line import Stopwatch, versions
 from sae.dictionary.autoencoder import SAE
 from sae.host.sites import Site
 
-__all__ = ["assemble", "node_tables"]
+__all__ = ["assemble", "kept_edges", "node_tables"]
+
+EDGE_SHARE = 0.01
+"""Edges below this share of the metric's gap are left out by default."""
 
 MOST_NAMED_ANSWERS = 3
 
@@ -35,6 +38,22 @@ def node_tables(ensemble: Ensemble, effects: EnsembleEffects, ranking: Ranking, 
         if len(table.position):
             tables[site] = table
     return tables
+
+
+def kept_edges(
+    ensemble: Ensemble,
+    effects: EnsembleEffects,
+    tables: Mapping[Site, NodeTable],
+    settings: DiscoverySettings,
+    selection: Selection,
+) -> list[ScoredEdge]:
+    """The edges among the kept nodes that the settings ask for: none, or those above their threshold."""
+    if settings.nodes_only:
+        return []
+    threshold = settings.edge_threshold
+    if threshold is None:
+        threshold = EDGE_SHARE * abs(ensemble.clean_metric - selection.baseline_metric)
+    return ensemble_edges(ensemble, effects, tables, threshold=threshold, exact=settings.exact_edges)
 
 
 def assemble(

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from circuits.assembly import assemble, node_tables
-from circuits.effects.edge_effects import NodeTable, ScoredEdge
-from circuits.effects.ensemble_effects import EnsembleEffects, ensemble_edges, score_ensemble
+from circuits.assembly import assemble, kept_edges, node_tables
+from circuits.effects.ensemble_effects import EnsembleEffects, score_ensemble
 from circuits.effects.stage_cache import StageCache
 from circuits.evaluation.learned_mask import learn_mask
 from circuits.evaluation.selection import Ranking, Selection, select_nodes
@@ -22,9 +21,6 @@ from sae.host.host import HostModel
 from sae.host.sites import Site
 
 __all__ = ["discover"]
-
-EDGE_SHARE = 0.01
-"""Edges below this share of the metric's gap are left out by default."""
 
 
 def discover(
@@ -107,7 +103,7 @@ def discover(
         selection = _selected(ensemble, ranking, settings)
         tables = node_tables(ensemble, effects, ranking, selection.n_nodes)
     with watch.stage("edges"):
-        edges = [] if settings.nodes_only else _edges(ensemble, effects, tables, settings, selection)
+        edges = kept_edges(ensemble, effects, tables, settings, selection)
     facts = {**facts, **search, "points_by_site": {str(site): n for site, n in effects.points.items()}}
     return assemble(bench, question, settings, ensemble, effects, selection, tables, edges, facts, watch)
 
@@ -135,16 +131,3 @@ def _selected(ensemble: Ensemble, ranking: Ranking, settings: DiscoverySettings)
         cumulative=settings.cumulative,
         seed=settings.seed,
     )
-
-
-def _edges(
-    ensemble: Ensemble,
-    effects: EnsembleEffects,
-    tables: Mapping[Site, NodeTable],
-    settings: DiscoverySettings,
-    selection: Selection,
-) -> list[ScoredEdge]:
-    threshold = settings.edge_threshold
-    if threshold is None:
-        threshold = EDGE_SHARE * abs(ensemble.clean_metric - selection.baseline_metric)
-    return ensemble_edges(ensemble, effects, tables, threshold=threshold, exact=settings.exact_edges)

@@ -1,6 +1,7 @@
 """The options of a discovery, checked once."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,11 +10,11 @@ from circuits.effects.path_gradients import IG_RULES
 from circuits.runs.baselines import BASELINES
 from circuits.runs.dictionaries import BASES
 
-__all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "RULE_OPTIONS", "DiscoverySettings", "rule_of"]
+__all__ = ["DEFAULT_FAITHFULNESS", "METHODS", "DiscoverySettings", "recorded_rule"]
 
 METHODS = (*RULES, "mask")
 
-RULE_OPTIONS = ("ig_steps", "ig_rule", "ig_tolerance")
+_RULE_OPTIONS = ("ig_steps", "ig_rule", "ig_tolerance")
 """Of `score_nodes`, by their names in the record of a circuit."""
 
 DEFAULT_FAITHFULNESS = 0.8
@@ -83,7 +84,7 @@ class DiscoverySettings:
     @property
     def effect_options(self) -> dict[str, Any]:
         """What `score_nodes` is asked for."""
-        return {"method": rule_of(self.method), **{name: getattr(self, name) for name in RULE_OPTIONS}}
+        return {"method": _rule_of(self.method), **{name: getattr(self, name) for name in _RULE_OPTIONS}}
 
     @property
     def wanted_faithfulness(self) -> float | None:
@@ -97,7 +98,17 @@ class DiscoverySettings:
         return asdict(self)
 
 
-def rule_of(method: str) -> str:
+def recorded_rule(method: str, config: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """By which rule and options the nodes of a circuit were scored.
+
+    Args:
+        method: The circuit's.
+        config: Of its record.
+    """
+    return _rule_of(method), {name: config[name] for name in _RULE_OPTIONS if name in config}
+
+
+def _rule_of(method: str) -> str:
     """The rule that scores nodes: with a learned mask, which ranks only, the effects are integrated gradients."""
     return "integrated_gradients" if method == "mask" else method
 

@@ -1,8 +1,7 @@
 """From a circuit to what can be said about it: curves, areas and nulls, each with its interval or range."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from circuits.effects.ensemble_effects import score_ensemble
 from circuits.evaluation.curves import SIZES, measure_curves
@@ -12,7 +11,7 @@ from circuits.graph.circuit import Circuit
 from circuits.nulls.case import NullCase
 from circuits.nulls.catalogue import chosen_nulls, run_nulls
 from circuits.reopening import node_set, reopen
-from circuits.settings import RULE_OPTIONS, rule_of
+from circuits.settings import recorded_rule
 from circuits.workbench import Workbench
 from sae.command_line import Stopwatch
 from sae.host.host import HostModel
@@ -59,7 +58,7 @@ def evaluate(
     watch = Stopwatch()
     with watch.stage("load"):
         opened = reopen(loaded, workbench=workbench, model=model, device=device)
-    rule, options = rule_of(loaded.method), _method_options(loaded)
+    rule, options = recorded_rule(loaded.method, loaded.provenance["config"])
     with watch.stage("nodes"):
         effects = score_ensemble(opened.ensemble, rule, **options)
     nodes, ranking = node_set(loaded), Ranking.by_effect(effects.at_places)
@@ -70,8 +69,3 @@ def evaluate(
         found = run_nulls(case, names, curves.circuit.faithfulness.value, n_draws=draws)
     config = {"sizes": list(sizes), "nulls": names, "draws": draws, **options}
     return Evaluation(loaded, curves, found, None, config, dict(watch.seconds))
-
-
-def _method_options(circuit: Circuit) -> Mapping[str, Any]:
-    config = circuit.provenance["config"]
-    return {name: config[name] for name in RULE_OPTIONS if name in config}

@@ -1,6 +1,6 @@
 """From a circuit to the smallest one that keeps as much as wanted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuits.assembly import assemble, node_tables
-from circuits.effects.edge_effects import ScoredEdge
-from circuits.effects.ensemble_effects import EnsembleEffects, ensemble_edges
-from circuits.effects.node_table import NodeTable
+from circuits.assembly import assemble, kept_edges, node_tables
+from circuits.effects.ensemble_effects import EnsembleEffects
 from circuits.evaluation.kept_share import bootstrap_interval, faithfulness
 from circuits.evaluation.masked_runs import ALL_FEATURES, ensemble_metrics
 from circuits.evaluation.selection import N_NULL_DRAWS, Ranking, Selection
@@ -25,12 +23,8 @@ from circuits.verification.verifying import rescored
 from circuits.workbench import Workbench
 from sae.command_line import Stopwatch
 from sae.host.host import HostModel
-from sae.host.sites import Site
 
 __all__ = ["minimise"]
-
-EDGE_SHARE = 0.01
-"""Edges below this share of the metric's gap are left out, as in a discovery."""
 
 
 def minimise(
@@ -111,23 +105,10 @@ def _assembled(
     settings = _settings(opened.circuit)
     tables = node_tables(opened.ensemble, effects, ranking, len(ranking))
     with watch.stage("edges"):
-        edges = [] if settings.nodes_only else _edges(opened.ensemble, effects, tables, settings, selection)
+        edges = kept_edges(opened.ensemble, effects, tables, settings, selection)
     facts = {"command": "circuits minimise", "minimised": dict(record)}
     arguments = (opened.bench, opened.question, settings, opened.ensemble, effects, selection, tables, edges)
     return assemble(*arguments, facts, watch)
-
-
-def _edges(
-    ensemble: Ensemble,
-    effects: EnsembleEffects,
-    tables: dict[Site, NodeTable],
-    settings: DiscoverySettings,
-    selection: Selection,
-) -> Sequence[ScoredEdge]:
-    threshold = settings.edge_threshold
-    if threshold is None:
-        threshold = EDGE_SHARE * abs(ensemble.clean_metric - selection.baseline_metric)
-    return ensemble_edges(ensemble, effects, tables, threshold=threshold, exact=settings.exact_edges)
 
 
 def _settings(circuit: Circuit) -> DiscoverySettings:

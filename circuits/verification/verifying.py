@@ -11,7 +11,7 @@ from circuits.effects.ensemble_effects import EnsembleEffects, score_ensemble
 from circuits.graph.circuit import Circuit, strongest
 from circuits.reopening import reopen
 from circuits.runs.ensemble import Ensemble
-from circuits.settings import RULE_OPTIONS, rule_of
+from circuits.settings import recorded_rule
 from circuits.verification.agreement import Agreement, agreement
 from circuits.verification.measured_edges import measure_edges
 from circuits.verification.measured_nodes import measure_nodes
@@ -90,9 +90,8 @@ def verify(
 
 def rescored(circuit: Circuit, ensemble: Ensemble) -> EnsembleEffects:
     """The effects of all nodes, estimated as they were when the circuit was found."""
-    config = circuit.provenance["config"]
-    options = {name: config[name] for name in RULE_OPTIONS if name in config}
-    return score_ensemble(ensemble, rule_of(circuit.method), **options)
+    rule, options = recorded_rule(circuit.method, circuit.provenance["config"])
+    return score_ensemble(ensemble, rule, **options)
 
 
 def _with_edges(circuit: Circuit, ensemble: Ensemble, top: int, seed: int) -> tuple[Circuit, Agreement | None]:
