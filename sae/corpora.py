@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sae.text_files import FILE_READERS, file_kind, read_text_file
 
-__all__ = ["CorpusPart", "answer_prompts", "mix", "parse_corpus", "read_corpus"]
+__all__ = ["CorpusPart", "answer_prompts", "corpus_method", "mix", "parse_corpus", "read_corpus"]
 
 ENTRY_POINT_GROUP = "sae.corpora"
+T = TypeVar("T")
 WEIGHTED = re.compile(r"\s*([0-9.eE-]+)\s*\*(.+)")
 EXPECTED = (
     f"expected NAME:PART of a registered corpus, hf:NAME, a file ending in {', '.join(FILE_READERS)}, "
@@ -70,6 +71,14 @@ def answer_prompts(spec: str, *, seed: int = 0) -> Iterator[str]:
     return mix([stream for stream, _ in known], [weight for _, weight in known]) if known else iter(())
 
 
+def corpus_method(part: CorpusPart, name: str) -> Callable[..., Any] | None:
+    """What a registered corpus can do besides giving its texts, or None where `part` is another or cannot do it."""
+    known, corpus = _entry_points(), part.source.partition(":")[0]
+    if file_kind(part.source) is not None or corpus not in known:
+        return None
+    return getattr(known[corpus].load(), name, None)
+
+
 def parse_corpus(spec: str) -> list[CorpusPart]:
     """The parts of a SPEC.
 
@@ -90,7 +99,7 @@ def parse_corpus(spec: str) -> list[CorpusPart]:
     ]
 
 
-def mix(streams: Sequence[Iterator[str]], weights: Sequence[float]) -> Iterator[str]:
+def mix(streams: Sequence[Iterator[T]], weights: Sequence[float]) -> Iterator[T]:
     """Documents of several streams in fixed proportions; ends with the first stream that ends.
 
     Each document comes from the stream that is furthest behind its share, the first of them when equal.
@@ -158,12 +167,8 @@ def _registered(name: str, inner: str, options: dict[str, str], seed: int) -> It
 
 def _answers(part: CorpusPart, seed: int) -> Iterator[str] | None:
     """The prompts of one part, or None where it has none."""
-    name, _, inner = part.source.partition(":")
-    known = _entry_points()
-    if file_kind(part.source) is not None or name not in known:
-        return None
-    method = getattr(known[name].load(), "answer_prompts", None)
-    prompts: Iterator[str] | None = None if method is None else method(inner, seed=seed)
+    method = corpus_method(part, "answer_prompts")
+    prompts: Iterator[str] | None = None if method is None else method(part.source.partition(":")[2], seed=seed)
     return prompts
 
 

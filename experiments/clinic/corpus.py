@@ -8,7 +8,10 @@ from itertools import count
 
 from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.document import Document
+from experiments.clinic.labelled_text import concepts_of_span
+from experiments.clinic.negation import denied_pairs
 from experiments.clinic.other_texts import documents as clinical_documents
+from sae.known_text import KnownText, Mention
 
 __all__ = ["CHUNK_DOCUMENTS", "ClinicCorpus", "broad_texts", "clinic_corpus", "clinical_texts", "document_chunk"]
 
@@ -55,6 +58,26 @@ class ClinicCorpus:
         _check(name, ANSWER_SPLIT)
         return _diagnosis_prompts(name, seed + ANSWER_SEEDS) if name == "clinical" else None
 
+    def known_texts(self, name: str, *, split: str = "train", seed: int = 0) -> Iterator[KnownText]:
+        """The stream of ``clinic:NAME`` with every concept that its texts express.
+
+        Raises:
+            ValueError: If there is no such corpus or split.
+        """
+        _check(name, split)
+        return map(_known, _documents(name, split, seed))
+
+    def negation_flips(self, name: str, *, seed: int = 0) -> Iterator[tuple[KnownText, KnownText]] | None:
+        """Vignettes that assert a finding, each with the same vignette that denies it; None for ``broad``.
+
+        Raises:
+            ValueError: If there is no such corpus.
+        """
+        _check(name, ANSWER_SPLIT)
+        if name != "clinical":
+            return None
+        return ((_known(asserted), _known(denied)) for asserted, denied in denied_pairs(seed))
+
 
 clinic_corpus = ClinicCorpus()
 
@@ -89,9 +112,28 @@ def _check(name: str, split: str) -> None:
 
 def _texts(name: str, split: str, seed: int) -> Iterator[str]:
     """Chunk after chunk, without end."""
+    return (document.text for document in _documents(name, split, seed))
+
+
+def _documents(name: str, split: str, seed: int) -> Iterator[Document]:
+    """Chunk after chunk, without end."""
     for chunk in count():
-        for document in document_chunk(name, chunk, split=split, seed=seed):
-            yield document.text
+        yield from document_chunk(name, chunk, split=split, seed=seed)
+
+
+def _known(document: Document) -> KnownText:
+    """The document's spans as mentions; where a diagnosis is due, the prompt's end stands for it as yet unsaid."""
+    said = [
+        Mention(span.start, span.end, concept)
+        for span in document.spans
+        for concept in concepts_of_span(span.concept, document.text[span.start : span.end])
+    ]
+    unsaid = [
+        Mention(point.prompt_end - 1, point.prompt_end, f"latent:{point.answer}")
+        for point in document.answer_points
+        if point.kind == "diagnosis" and not point.revealed
+    ]
+    return KnownText(document.text, (*said, *unsaid))
 
 
 def _diagnosis_prompts(name: str, seed: int) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Who answers whether an explanation fits a text: scripted nulls, recorded answers, or a model behind an endpoint."""
