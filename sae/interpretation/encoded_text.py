@@ -77,7 +77,13 @@ class EncodedText:
 
 
 def encode_text(
-    host: HostModel, sae: SAE, texts: Iterable[str], role: Callable[[str], Role], *, n_tokens: int, repeats: bool = False
+    host: HostModel,
+    sae: SAE,
+    texts: Iterable[str],
+    role: Callable[[str], Role],
+    *,
+    n_tokens: int,
+    repeats: bool = False,
 ) -> EncodedText:
     """Run documents through the host and encode them.
 

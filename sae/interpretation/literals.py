@@ -1,6 +1,7 @@
 """Literals: a few tokens in a row at, or shortly before, the token on which a feature fires."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -106,7 +107,7 @@ class NgramIndex:
         return keys.unique(return_inverse=True)[1]
 
 
-def literal_text(literal: Literal, tokens: dict[int, str]) -> str:
+def literal_text(literal: Literal, tokens: Mapping[int, str]) -> str:
     """The literal in words, such as `2 tokens after "denies"`."""
     quoted = '"' + "".join(tokens[token_id] for token_id in literal.ngram).strip() + '"'
     if literal.nearest != literal.farthest:

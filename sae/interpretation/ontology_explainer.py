@@ -40,9 +40,7 @@ def associations(windows: TextWindows, features: Sequence[int], concepts: Concep
     f1 = 2 * both / np.maximum(fired.sum(0)[:, None] + said.sum(0)[None, :], 1)
 
     every_document = torch.arange(len(windows.text.texts))
-    fired, said, n_documents = _in_explain(
-        windows, features, concepts, windows.text.document_of_token, every_document
-    )
+    fired, said, n_documents = _in_explain(windows, features, concepts, windows.text.document_of_token, every_document)
     both = (fired.T @ said).toarray()
     p = hypergeom.sf(both - 1, n_documents, said.sum(0)[None, :], fired.sum(0)[:, None])
     q = false_discovery_control(np.clip(p, 0, 1), axis=None) if p.size else p

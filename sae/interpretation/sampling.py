@@ -19,10 +19,11 @@ from sae.interpretation.encoded_text import EncodedText
 from sae.interpretation.roles import Role
 from sae.interpretation.windows import TextWindows
 
-__all__ = ["DECILES", "TIERS", "Example", "Sample", "Sampler"]
+__all__ = ["BASE_TIER", "DECILES", "POSITIVE", "TIERS", "Example", "Sample", "Sampler"]
 
 DECILES = 10
-TIERS = ("random", "lexical", "neighbour", "negation")
+POSITIVE, BASE_TIER = "positive", "random"
+TIERS = (BASE_TIER, "lexical", "neighbour", "negation")
 """Negatives: any text of the corpus; text with the tokens that the feature fires on most; text on which the features
 with the nearest decoder rows fire; text that denies what it is active on."""
 DRAWS = ("explain", "score", "deciles", *TIERS)
@@ -41,7 +42,7 @@ class Example:
         document: Which document it is of.
         start: Its first token, counted within the document.
         end: One after its last.
-        tier: `positive`, or one of `TIERS`.
+        tier: `POSITIVE`, or one of `TIERS`.
         activation: The feature's largest activation within it; 0 for a negative.
         decile: Of a positive, its tenth by activation: 0 the weakest, 9 the strongest.
     """
@@ -57,7 +58,7 @@ class Example:
     @property
     def is_positive(self) -> bool:
         """Whether the feature is active in it."""
-        return self.tier == "positive"
+        return self.tier == POSITIVE
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,14 @@ class Sampler:
         density = float(active[in_score].double().mean()) if in_score.any() else 0.0
         shown = self._one_each(active & in_explain, feature, "explain")
         positives = self._one_each(active & in_score, feature, "score")
-        inactive = self._one_each(~active & in_score, feature, "random")
+        inactive = self._one_each(~active & in_score, feature, BASE_TIER)
         refusal = self._refusal(len(shown), len(positives), len(inactive))
         explain = self._examples(shown[: self.n_explain], "explain", strongest)
         if refusal:
             return Sample(feature, density, explain, (), refusal)
         chosen, deciles = self._by_decile(positives, strongest, feature)
-        tests = self._examples(chosen, "positive", strongest, deciles)
-        tests += self._examples(self._matched(inactive, chosen), "random", strongest)
+        tests = self._examples(chosen, POSITIVE, strongest, deciles)
+        tests += self._examples(self._matched(inactive, chosen), BASE_TIER, strongest)
         for tier, candidates in self._hard_tiers(feature, neighbours, ~active).items():
             drawn = self._one_each(candidates, feature, tier)[: self.n_positives // 2]
             tests += self._examples(drawn, tier, strongest)

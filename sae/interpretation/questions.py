@@ -1,0 +1,134 @@
+"""What judges are asked, with the right answers kept apart from the questions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from sae.interpretation.embedding_scores import N_SHOWN
+from sae.interpretation.judges.request import JudgeRequest, Message
+from sae.interpretation.sampling import BASE_TIER, POSITIVE, Example, Sample
+from sae.interpretation.windows import TextWindows
+
+__all__ = ["Question", "WindowTexts", "detection_questions", "fuzzing_questions", "intruder_questions"]
+
+SYSTEM = "You judge what parts of a language model respond to. You answer with one word or number and nothing else."
+DETECTION = (
+    "Explanation:\n{explanation}\n\nText:\n{text}\n\n"
+    "A feature of a language model is said to respond to what the explanation describes. Does the text contain it, so "
+    "that the feature is active somewhere in the text? Answer yes or no."
+)
+FUZZING = (
+    "Explanation:\n{explanation}\n\nText:\n{text}\n\n"
+    "A feature of a language model is said to respond to what the explanation describes. Some tokens of the text are "
+    "marked <<like this>>. Are the marked ones those on which the feature is active? Answer yes or no."
+)
+INTRUDER = (
+    "{texts}\n\nA feature of a language model is active in all of these texts but one. Which one does not belong with "
+    "the others? Answer with its number."
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about one feature.
+
+    Attributes:
+        request: What the judge sees.
+        truth: The right answer; the judge does not see it.
+        example: The example that it is about; None where it is about several.
+    """
+
+    request: JudgeRequest
+    truth: str
+    example: Example | None = None
+
+
+class WindowTexts:
+    """Windows as people read them.
+
+    Args:
+        windows: The windows.
+        tokens: What each token adds to a text.
+    """
+
+    def __init__(self, windows: TextWindows, tokens: Mapping[int, str]) -> None:
+        self.windows = windows
+        self._tokens = tokens
+
+    def plain(self, window: int) -> str:
+        """The text of a window."""
+        return "".join(self.pieces(window)).strip()
+
+    def pieces(self, window: int) -> list[str]:
+        """What each token of a window adds to its text."""
+        ids = self.windows.text.token_ids[int(self.windows.starts[window]) : int(self.windows.ends[window])]
+        return [self._tokens[token_id] for token_id in ids.tolist()]
+
+    def marked(self, window: int, places: Sequence[int]) -> str:
+        """The text with the tokens at some places marked, neighbours together."""
+        text, is_open = "", False
+        for place, piece in enumerate(self.pieces(window)):
+            bare = piece.lstrip(" ")
+            space = piece[: len(piece) - len(bare)]
+            is_marked = place in places
+            closing = ">>" if is_open and not is_marked else ""
+            opening = "<<" if is_marked and not is_open else ""
+            text += closing + space + opening + bare
+            is_open = is_marked
+        return (text + (">>" if is_open else "")).strip()
+
+
+def detection_questions(texts: WindowTexts, sample: Sample, explanation: str, **params: int) -> list[Question]:
+    """Whether the feature is active in each example."""
+    return [
+        Question(
+            _request(DETECTION.format(explanation=explanation, text=texts.plain(each.window)), **params),
+            "yes" if each.is_positive else "no",
+            each,
+        )
+        for each in sample.examples
+    ]
+
+
+def fuzzing_questions(
+    texts: WindowTexts, sample: Sample, explanation: str, *, seed: int = 0, **params: int
+) -> list[Question]:
+    """Whether the marked tokens of active windows are the active ones.
+
+    Every other window of each tenth of activations has its active tokens marked; in the rest as many others are marked,
+    so that the texts are alike and the marks are not. The wrongly marked count as the random negatives of the score.
+    """
+    windows, questions = texts.windows, []
+    active = set(windows.text.firings(sample.feature)[0].tolist())
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + sample.feature)
+    for number, each in enumerate(each for each in sample.examples if each.is_positive):
+        start, end = int(windows.starts[each.window]), int(windows.ends[each.window])
+        right = [token - start for token in range(start, end) if token in active]
+        others = [place for place in range(end - start) if place not in right]
+        is_right = number % 2 == 0
+        if not is_right and len(others) < len(right):
+            continue
+        drawn = torch.randperm(len(others), generator=generator)[: len(right)].tolist()
+        places = right if is_right else [others[place] for place in drawn]
+        request = _request(FUZZING.format(explanation=explanation, text=texts.marked(each.window, places)), **params)
+        shown = replace(each, tier=POSITIVE if is_right else BASE_TIER)
+        questions.append(Question(request, "yes" if is_right else "no", shown))
+    return questions
+
+
+def intruder_questions(
+    texts: WindowTexts, groups: Sequence[tuple[list[Example], int]], **params: int
+) -> list[Question]:
+    """Which text of each group does not belong to it."""
+    questions = []
+    for shown, place in groups:
+        listed = "\n\n".join(f"Text {i}:\n{texts.plain(each.window)}" for i, each in enumerate(shown, 1))
+        request = _request(INTRUDER.format(texts=listed), **params)
+        choices = tuple(str(number) for number in range(1, N_SHOWN + 1))
+        questions.append(Question(replace(request, choices=choices, top_logprobs=0), str(place + 1)))
+    return questions
+
+
+def _request(question: str, **params: int) -> JudgeRequest:
+    return JudgeRequest((Message("system", SYSTEM), Message("user", question)), **params)
