@@ -1,1 +1,1 @@
-"""What features stand for, and how well that can be told: explained on some documents, scored on others, beside nulls."""
+"""What features stand for and how surely: explained on some documents, scored on others, beside nulls."""

@@ -75,6 +75,13 @@ class EncodedText:
         counts = torch.bincount(features[inside[self.entry_tokens]], minlength=self.d_sae)
         return counts.double() / inside.sum().clamp(min=1)
 
+    def document_counts(self, role: Role) -> Int64[Tensor, " d_sae"]:
+        """In how many documents of a role each feature is active."""
+        features = torch.arange(self.d_sae).repeat_interleave(self.feature_offsets.diff())
+        inside = self.has_role(role)[self.entry_tokens]
+        pairs = torch.stack([features, self.document_of_token[self.entry_tokens]], 1)[inside].unique(dim=0)
+        return torch.bincount(pairs[:, 0], minlength=self.d_sae)
+
 
 def encode_text(
     host: HostModel,
@@ -101,9 +108,8 @@ def encode_text(
     reading = _Reading(texts, repeats)
     pieces: dict[int, tuple[Tensor, FeatureActs]] = {}
     for batch in encoded_batches(host, sae, reading, n_tokens=n_tokens):
-        dense_rows = batch.node_mask.sum(1).tolist()
         start = 0
-        for row, length in enumerate(dense_rows):
+        for row, length in enumerate(batch.node_mask.sum(1).tolist()):
             ids = batch.ids[row][batch.node_mask[row]]
             pieces[int(batch.document_ids[row])] = (ids, _rows(batch.feature_acts, start, start + length))
             start += length

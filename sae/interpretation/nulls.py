@@ -20,14 +20,11 @@ def density_matched_permutation(
 
     Args:
         density: How often each of the features fires.
-        features: Two at least.
+        features: Which ones; a lone one has nobody to exchange with and is left out.
         seed: Of the order within blocks.
-
-    Raises:
-        ValueError: There is one feature only.
     """
     if len(features) < 2:
-        raise ValueError(f"{len(features)} features have explanations, expected at least 2 to exchange them")
+        return {}
     generator = torch.Generator().manual_seed(seed)
     ranked = sorted(features, key=lambda feature: (density[feature], feature))
     n_blocks = max(1, len(ranked) // BLOCK)

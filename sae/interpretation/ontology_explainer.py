@@ -35,7 +35,7 @@ class Association:
 
 def associations(windows: TextWindows, features: Sequence[int], concepts: ConceptText) -> Association:
     """Every feature with every concept; documents are what is independent, windows are what is detected."""
-    fired, said, n_windows = _in_explain(windows, features, concepts, windows.of_token, windows.documents)
+    fired, said, _ = _in_explain(windows, features, concepts, windows.of_token, windows.documents)
     both = (fired.T @ said).toarray()
     f1 = 2 * both / np.maximum(fired.sum(0)[:, None] + said.sum(0)[None, :], 1)
 

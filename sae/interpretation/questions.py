@@ -1,16 +1,16 @@
 """What judges are asked, with the right answers kept apart from the questions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from sae.interpretation.embedding_scores import N_SHOWN
+from sae.interpretation.embedding_scores import N_SHOWN, IntruderGroup
 from sae.interpretation.judges.request import JudgeRequest, Message
 from sae.interpretation.sampling import BASE_TIER, POSITIVE, Example, Sample
-from sae.interpretation.windows import TextWindows
+from sae.interpretation.window_texts import WindowTexts
 
-__all__ = ["Question", "WindowTexts", "detection_questions", "fuzzing_questions", "intruder_questions"]
+__all__ = ["Question", "detection_questions", "fuzzing_questions", "intruder_questions"]
 
 SYSTEM = "You judge what parts of a language model respond to. You answer with one word or number and nothing else."
 DETECTION = (
@@ -42,41 +42,6 @@ class Question:
     request: JudgeRequest
     truth: str
     example: Example | None = None
-
-
-class WindowTexts:
-    """Windows as people read them.
-
-    Args:
-        windows: The windows.
-        tokens: What each token adds to a text.
-    """
-
-    def __init__(self, windows: TextWindows, tokens: Mapping[int, str]) -> None:
-        self.windows = windows
-        self._tokens = tokens
-
-    def plain(self, window: int) -> str:
-        """The text of a window."""
-        return "".join(self.pieces(window)).strip()
-
-    def pieces(self, window: int) -> list[str]:
-        """What each token of a window adds to its text."""
-        ids = self.windows.text.token_ids[int(self.windows.starts[window]) : int(self.windows.ends[window])]
-        return [self._tokens[token_id] for token_id in ids.tolist()]
-
-    def marked(self, window: int, places: Sequence[int]) -> str:
-        """The text with the tokens at some places marked, neighbours together."""
-        text, is_open = "", False
-        for place, piece in enumerate(self.pieces(window)):
-            bare = piece.lstrip(" ")
-            space = piece[: len(piece) - len(bare)]
-            is_marked = place in places
-            closing = ">>" if is_open and not is_marked else ""
-            opening = "<<" if is_marked and not is_open else ""
-            text += closing + space + opening + bare
-            is_open = is_marked
-        return (text + (">>" if is_open else "")).strip()
 
 
 def detection_questions(texts: WindowTexts, sample: Sample, explanation: str, **params: int) -> list[Question]:
@@ -117,16 +82,14 @@ def fuzzing_questions(
     return questions
 
 
-def intruder_questions(
-    texts: WindowTexts, groups: Sequence[tuple[list[Example], int]], **params: int
-) -> list[Question]:
+def intruder_questions(texts: WindowTexts, groups: Sequence[IntruderGroup], **params: int) -> list[Question]:
     """Which text of each group does not belong to it."""
     questions = []
-    for shown, place in groups:
-        listed = "\n\n".join(f"Text {i}:\n{texts.plain(each.window)}" for i, each in enumerate(shown, 1))
+    for group in groups:
+        listed = "\n\n".join(f"Text {i}:\n{texts.plain(each.window)}" for i, each in enumerate(group.shown, 1))
         request = _request(INTRUDER.format(texts=listed), **params)
         choices = tuple(str(number) for number in range(1, N_SHOWN + 1))
-        questions.append(Question(replace(request, choices=choices, top_logprobs=0), str(place + 1)))
+        questions.append(Question(replace(request, choices=choices, top_logprobs=0), str(group.place + 1)))
     return questions
 
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from jaxtyping import Bool
+from torch import Tensor
+
 from sae.interpretation.detection_score import DetectionScore, detection_score
-from sae.interpretation.explanations import Rule
 from sae.interpretation.roles import Role
 from sae.interpretation.sampling import Sample
 from sae.interpretation.windows import TextWindows
@@ -31,20 +33,18 @@ class AtDensity:
     n: int
 
 
-def rule_detection(windows: TextWindows, sample: Sample, rule: Rule) -> DetectionScore:
-    """The rule's predictions for the examples of a sample."""
-    called = windows.hold(rule.fires(windows.text))
+def rule_detection(sample: Sample, called: Bool[Tensor, " windows"]) -> DetectionScore:
+    """A rule that calls some windows active, on the examples of a sample."""
     predictions = [bool(called[each.window]) for each in sample.examples]
     return detection_score(sample.examples, predictions, density=sample.density)
 
 
-def rule_at_density(windows: TextWindows, feature: int, rule: Rule) -> AtDensity:
-    """The rule on every score window."""
+def rule_at_density(windows: TextWindows, feature: int, called: Bool[Tensor, " windows"]) -> AtDensity:
+    """A rule that calls some windows active, on every score window."""
     inside = windows.has_role(Role.SCORE)
     active = windows.strongest(feature)[inside] > 0
-    called = windows.hold(rule.fires(windows.text))[inside]
-    n, n_active, n_called = len(active), int(active.sum()), int(called.sum())
-    hits = int((active & called).sum())
+    n, n_active, n_called = len(active), int(active.sum()), int(called[inside].sum())
+    hits = int((active & called[inside]).sum())
     return AtDensity(
         f1=2 * hits / (n_active + n_called) if n_active else None,
         always_yes_f1=2 * n_active / (n_active + n) if n_active else None,
@@ -53,8 +53,8 @@ def rule_at_density(windows: TextWindows, feature: int, rule: Rule) -> AtDensity
     )
 
 
-def rule_sensitivity(windows: TextWindows, feature: int, rule: Rule) -> float | None:
-    """Share of the fresh windows that fit the explanation in which the feature is active.
+def rule_sensitivity(windows: TextWindows, feature: int, called: Bool[Tensor, " windows"]) -> float | None:
+    """Share of the fresh windows that fit an explanation in which the feature is active.
 
     The mirror of detection: a feature that is active on a part only of what its explanation says has a low one.
 
@@ -64,7 +64,7 @@ def rule_sensitivity(windows: TextWindows, feature: int, rule: Rule) -> float | 
     Source: "Measuring Sparse Autoencoder Feature Sensitivity", arXiv 2509.23717; there a language model writes the
     fresh texts, here the corpus generates them.
     """
-    fits = windows.hold(rule.fires(windows.text)) & windows.has_role(Role.FRESH)
+    fits = called & windows.has_role(Role.FRESH)
     if int(fits.sum()) < FEWEST_FRESH:
         return None
     return float((windows.strongest(feature)[fits] > 0).double().mean())

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sae.interpretation.judges.cache import AnswerCache
 from sae.interpretation.judges.request import JudgeRequest
 
 __all__ = ["Cost", "estimate_cost"]
@@ -36,7 +35,7 @@ def estimate_cost(
     model: str,
     count_tokens: Callable[[str], int],
     *,
-    cache: AnswerCache | None = None,
+    known: Callable[[JudgeRequest], bool] | None = None,
     price_in: float | None = None,
     price_out: float | None = None,
 ) -> Cost:
@@ -46,12 +45,12 @@ def estimate_cost(
         requests: The questions; equal ones are asked once.
         model: Who is asked.
         count_tokens: Tokens of a text.
-        cache: Where answers are kept.
+        known: Whether a question is answered already.
         price_in: Price of a million input tokens.
         price_out: Price of a million output tokens.
     """
     unique = {request.key(model): request for request in requests}
-    new = [each for each in unique.values() if cache is None or cache.get(model, each) is None]
+    new = [each for each in unique.values() if known is None or not known(each)]
     input_tokens = sum(count_tokens(message.content) + MESSAGE_TOKENS for each in new for message in each.messages)
     output_tokens = sum(each.max_tokens for each in new)
     has_price = price_in is not None or price_out is not None

@@ -76,6 +76,10 @@ class EndpointJudge:
         self._failures_in_a_row = 0
         self._stop = threading.Event()
 
+    def known(self, request: JudgeRequest) -> bool:
+        """Whether it is answered already."""
+        return self._cache.get(self.model, request) is not None
+
     def complete(self, requests: Sequence[JudgeRequest]) -> Iterator[JudgeResult]:
         """One result a request, in their order, as soon as all are answered.
 

@@ -1,0 +1,234 @@
+"""`sae interpret`: what features stand for, and how well that can be told, beside nulls."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sae.command_line import (
+    FiniteFloat,
+    Stopwatch,
+    default_output,
+    emit_json,
+    host_options,
+    json_option,
+    output_directory,
+    output_options,
+)
+from sae.commands.options import CORPUS_HELP, result
+
+__all__ = ["interpret"]
+
+EXAMPLE = "sae interpret sae/bundles/clinic/clinical/resid_post.2 --features 20 --tokens 60000"
+SCORERS = "lexical,ontology,embedding,embedding_intruder,sensitivity,detection,fuzzing,intruder"
+WIDTH = 112
+"""Columns where the output is no terminal."""
+RECORD, TABLE, ANSWERS = "interpretation.json", "features.tsv", "judgements.jsonl"
+
+
+@click.command(epilog=f"Example:  {EXAMPLE}")
+@click.argument("path", metavar="SAE", type=click.Path(path_type=Path))
+@click.option("--corpus", default=None, help=f"{CORPUS_HELP}  [default: what the SAE was trained on]")
+@click.option("--tokens", type=click.IntRange(min=1), default=200_000, help="Tokens of the corpus to encode.")
+@click.option("--features", default="60", help="How many, drawn evenly over log density; or ids: 12,17 (or 12,).")
+@click.option(
+    "--explainer",
+    type=click.Choice(("lexical", "ontology", "labels")),
+    default="lexical",
+    help="Whose explanations the judge sees and sensitivity is told of.",
+)
+@click.option("--scorers", default=SCORERS, help="Comma list.")
+@click.option(
+    "--ontology", type=click.Path(path_type=Path), default=None, help="TSV of concepts [default: the corpus']."
+)
+@click.option("--examples", type=click.IntRange(min=10), default=40, help="Active windows that test a feature; tens.")
+@click.option("--window", type=click.IntRange(min=2), default=32, help="Most tokens of a window.")
+@click.option("--judge", default="scripted:lexical", help="scripted:KIND, replay:FILE or openai:MODEL@URL.")
+@click.option("--judge-cache", type=click.Path(path_type=Path), default=None, help="Answers [default: user's cache].")
+@click.option("--judge-key-env", default="JUDGE_API_KEY", help="Environment variable with the endpoint's key.")
+@click.option("--logprobs", is_flag=True, help="Ask the endpoint for log-probabilities: graded answers, AUROC.")
+@click.option("--max-tokens", type=click.IntRange(min=1), default=16, help="Most tokens of a judge's answer.")
+@click.option("--max-requests", type=click.IntRange(min=0), default=None, help="Most new requests  [default: all].")
+@click.option("--concurrency", type=click.IntRange(min=1), default=8, help="Requests at a time.")
+@click.option("--timeout", type=FiniteFloat(0.1), default=60.0, help="Seconds to wait for a silent endpoint.")
+@click.option("--price-in", type=FiniteFloat(0), default=None, help="Price of a million input tokens.")
+@click.option("--price-out", type=FiniteFloat(0), default=None, help="Price of a million output tokens.")
+@click.option("--dry-run", is_flag=True, help="Say what the judge would cost, and ask nothing.")
+@output_options
+@host_options
+@json_option
+def interpret(path: Path, out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
+    """Explain features on some documents and score the explanations on others.
+
+    Scores are beside those of explanations of other features, of the topic alone, and of answering without looking.
+    """
+    from sae.interpretation.interpret import interpret as run
+
+    watch = Stopwatch()
+    work = _Work(path, options, watch)
+    with work.judge() as judge:
+        if options["dry_run"]:
+            _show_cost(work, judge, as_json)
+            return
+        with watch.stage("score"):
+            found = run(work.material, work.plan, work.settings, judge)
+    target = out or default_output("sae-interpret")
+    fields = work.record(found, judge) | {"out": str(target)}
+    record = result("interpret", {"path": path, **options}, **fields, seconds=watch.seconds)
+    _write(record, found, judge, target, force)
+    if as_json:
+        emit_json(record)
+        return
+    from rich.console import Console
+
+    from sae.interpretation.terminal_table import render_interpretation
+
+    console = Console()
+    console.width = max(console.width, 0 if console.is_terminal else WIDTH)
+    console.print(render_interpretation(found, judge.name))
+    click.echo(f"{target}", err=True)
+
+
+class _Work:
+    """The loaded model and dictionary, the encoded text, and the plan."""
+
+    def __init__(self, path: Path, options: dict[str, Any], watch: Stopwatch) -> None:
+        from sae.corpora import parse_corpus
+        from sae.dictionary.autoencoder import SAE
+        from sae.dictionary.host_record import check_recorded_host
+        from sae.dictionary.labels import load_labels
+        from sae.host.host import HostModel
+        from sae.inspection.sources import recorded_corpus
+        from sae.interpretation.interpret import Settings, plan_interpretation
+        from sae.interpretation.material import gather_material
+        from sae.interpretation.ontology import read_ontology
+
+        self.options = options
+        self.settings = Settings(
+            explainer=options["explainer"],
+            scorers=tuple(part.strip() for part in options["scorers"].split(",") if part.strip()),
+            n_positives=options["examples"],
+            max_tokens=options["max_tokens"],
+            top_logprobs=20 if options["logprobs"] else 0,
+            seed=options["seed"],
+        )
+        ontology = None if options["ontology"] is None else read_ontology(options["ontology"])
+        with watch.stage("load"):
+            sae = SAE.load(path)
+            corpus = options["corpus"] or recorded_corpus(sae)
+            if corpus is None:
+                raise ValueError(f"{path} does not say what it was trained on; give --corpus")
+            parse_corpus(corpus)
+            self.host = HostModel.load(options["model"], device=options["device"], dtype=options["dtype"])
+            check_recorded_host(sae.metadata, self.host, source=str(path))
+        self.sae = sae.to(self.host.device)
+        with watch.stage("encode"):
+            self.material = gather_material(
+                self.host,
+                self.sae,
+                corpus,
+                n_tokens=options["tokens"],
+                width=options["window"],
+                ontology=ontology,
+                seed=options["seed"],
+            )
+        with watch.stage("explain"):
+            labels = load_labels(path, min_f1=0.0)
+            self.plan = plan_interpretation(self.material, self.sae, self._features(), self.settings, labels=labels)
+
+    def _features(self) -> list[int]:
+        """The ids that were given, or as many as were asked for."""
+        from sae.inspection.sources import check_features
+        from sae.interpretation.feature_choice import choose_features
+        from sae.interpretation.roles import Role
+
+        wanted = self.options["features"]
+        try:
+            numbers = [int(part) for part in wanted.split(",") if part.strip()]
+        except ValueError:
+            raise ValueError(f"features are {wanted!r}, expected a number or a comma list of ids") from None
+        if "," in wanted:
+            check_features(self.sae, numbers)
+            return sorted(set(numbers))
+        if not numbers or numbers[0] < 1:
+            raise ValueError(f"features are {wanted!r}, expected at least 1")
+        text = self.material.text
+        is_eligible = text.document_counts(Role.EXPLAIN) >= self.settings.n_explain
+        return choose_features(text.density(Role.EXPLAIN), is_eligible, numbers[0], seed=self.options["seed"])
+
+    @contextmanager
+    def judge(self) -> Iterator[Any]:
+        """The judge, with its cache open where it has one."""
+        from sae.interpretation.judges.cache import AnswerCache, default_cache
+        from sae.interpretation.judges.selection import needs_cache, open_judge
+
+        options = self.options
+        if not needs_cache(options["judge"]):
+            yield open_judge(options["judge"], truths=self.plan.truths)
+            return
+        with AnswerCache(options["judge_cache"] or default_cache()) as cache:
+            yield open_judge(
+                options["judge"],
+                cache=cache,
+                truths=self.plan.truths,
+                key_variable=options["judge_key_env"],
+                concurrency=options["concurrency"],
+                timeout_s=options["timeout"],
+                max_requests=options["max_requests"],
+            )
+
+    def record(self, found: Any, judge: Any) -> dict[str, Any]:
+        """All that is written down."""
+        from sae.interpretation.record import to_record
+
+        sae = {"path": str(self.sae.path), "site": str(self.sae.site), "sha256": self.sae.content_hash}
+        model = {"name": self.host.name, "path": str(self.host.path)}
+        return {
+            "model": model,
+            "saes": [sae],
+            "judge": judge.name,
+            **to_record(found, self.material, self.settings),
+        }
+
+
+def _show_cost(work: _Work, judge: Any, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from sae.interpretation.judges.cost import estimate_cost
+
+    options = work.options
+    cost = estimate_cost(
+        work.plan.requests,
+        judge.model,
+        lambda text: len(work.host.tokenizer(text, add_special_tokens=False)["input_ids"]),
+        known=getattr(judge, "known", None),
+        price_in=options["price_in"],
+        price_out=options["price_out"],
+    )
+    if as_json:
+        emit_json(result("interpret", options, judge=judge.name, cost=asdict(cost)))
+        return
+    price = "" if cost.price is None else f", price {cost.price:.4g}"
+    click.echo(
+        f"{cost.n_requests} questions to {judge.name}, {cost.n_known} answered already; "
+        f"{cost.input_tokens} input and at most {cost.output_tokens} output tokens are left{price}"
+    )
+
+
+def _write(record: dict[str, Any], found: Any, judge: Any, target: Path, force: bool) -> None:
+    """The record, the table of features, and what the judge said."""
+    import json
+
+    from sae.interpretation.judges.cache import write_answers
+    from sae.interpretation.record import feature_table
+    from sae.written_whole import written_whole
+
+    with output_directory(target, force=force) as directory:
+        with written_whole(directory / RECORD) as part:
+            part.write_text(json.dumps(record, allow_nan=False, indent=1), encoding="utf-8")
+        with written_whole(directory / TABLE) as part:
+            part.write_text(feature_table(found), encoding="utf-8")
+        pairs = (pair for each in found.verdicts for pair in zip(each.requests, each.results, strict=True))
+        write_answers(directory / ANSWERS, judge.model, pairs)

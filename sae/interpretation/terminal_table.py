@@ -1,0 +1,108 @@
+"""An interpretation in the terminal: every score beside its nulls, then the best and the worst explained features."""
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sae.interpretation.interpret import Interpretation
+from sae.interpretation.scored import EXPLAINED
+from sae.interpretation.summary import Row, metric_names
+from sae.measurement import Measurement
+from sae.token_text import visible_text
+
+__all__ = ["render_interpretation"]
+
+MISSING = "\N{EN DASH}"
+
+
+def render_interpretation(found: Interpretation, judge: str, *, n_features: int = 8) -> Group:
+    """What `sae interpret` prints.
+
+    Args:
+        found: The scores.
+        judge: Name of the judge, for the heading.
+        n_features: How many features to show from either end.
+    """
+    return Group(_heading(found, judge), _rows(found.rows), *_failures(found), *_features(found, n_features))
+
+
+def _heading(found: Interpretation, judge: str) -> Text:
+    plan = found.plan
+    refused = len(plan.features) - len(plan.usable)
+    heading = Text(f"{len(plan.usable)} of {len(plan.features)} features scored", style="bold")
+    heading.append(f", {refused} with too few examples; judge {judge}\n", style="not bold")
+    meaning = (
+        "means over n features, 95 % intervals: their own explanations; those of others that fire as often (shuffled);\n"
+        "the topic of the corpus; answering without a look; gain is own less shuffled\n"
+    )
+    return heading.append(meaning, style="dim")
+
+
+def _rows(rows: tuple[Row, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("score", overflow="fold")
+    for heading in ("own", "shuffled", "topic", "no look", "gain", "n"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.name,
+            _interval(row.value),
+            _number(row.shuffled.value),
+            _number(row.topic.value),
+            _number(row.trivial),
+            _interval(row.gain),
+            str(row.value.n),
+        )
+    return table
+
+
+def _failures(found: Interpretation) -> list[RenderableType]:
+    n_failed = sum(each.choice is None for each in found.verdicts)
+    if not n_failed:
+        return []
+    lines = [f"\n{n_failed} of {len(found.verdicts)} questions have no answer"]
+    lines += [
+        f"{row.name} lies between {_number(row.low)} (all of them wrong) and {_number(row.high)} (all right)"
+        for row in found.rows
+        if row.low is not None
+    ]
+    reason = next(each.error for each in found.verdicts if each.error is not None)
+    return [Text("\n".join([*lines, f"the first reason: {visible_text(reason)}"]), style="dark_orange")]
+
+
+def _features(found: Interpretation, n: int) -> list[RenderableType]:
+    """Features by the first score, the best and the worst."""
+    if not found.rows:
+        return []
+    scorer = next(iter(found.scores))
+    metric = metric_names(found.scores[scorer][EXPLAINED])[0]
+    values = {
+        f: v for f, each in found.scores[scorer][EXPLAINED].items() if (v := each.metrics.get(metric)) is not None
+    }
+    ranked = sorted(values, key=lambda feature: -values[feature])
+    shown = ranked if len(ranked) <= 2 * n else [*ranked[:n], *ranked[-n:]]
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), expand=True)
+    table.add_column("feature", justify="right", no_wrap=True)
+    table.add_column(f"{scorer}_{metric}".removesuffix("_"), justify="right", no_wrap=True)
+    for explainer in found.plan.explanations:
+        table.add_column(explainer, no_wrap=True, overflow="ellipsis", ratio=1)
+    for feature in shown:
+        said = [
+            Text(visible_text(each[feature].text)) if feature in each else Text(MISSING)
+            for each in found.plan.explanations.values()
+        ]
+        table.add_row(str(feature), _number(values[feature]), *said)
+    return [Text(""), table]
+
+
+def _interval(measured: Measurement) -> str:
+    if measured.low is None or measured.high is None:
+        return _number(measured.value)
+    return f"{_number(measured.value)} [{_number(measured.low)}, {_number(measured.high)}]"
+
+
+def _number(value: float | None) -> str:
+    """Three digits without the leading zero: `.812`."""
+    if value is None:
+        return MISSING
+    return f"{value:.3f}".replace("0.", ".", 1).replace("-", "\N{MINUS SIGN}")
