@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool
@@ -33,6 +33,7 @@ SHORTEST_TOPIC_WORD = 4
 """Characters; shorter words are mostly grammar."""
 
 
+@runtime_checkable
 class Rule(Protocol):
     """Predicts where a feature fires from the text alone."""
 

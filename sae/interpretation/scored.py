@@ -36,7 +36,7 @@ ScoreTable = dict[str, dict[str, dict[int, Scored]]]
 
 
 def of_detection(score: DetectionScore) -> Scored:
-    """A detection score by its figures; those that need harder negatives or graded answers only where there are some."""
+    """A detection score by its figures; those of harder negatives and of graded answers where there are some."""
     further = {"hard_balanced_accuracy": score.hard_balanced_accuracy, "auroc": score.auroc}
     defined = {name: value for name, value in further.items() if value is not None}
     metrics = {"balanced_accuracy": score.balanced_accuracy, "f1": score.f1, **defined}

@@ -32,7 +32,7 @@ def _heading(found: Interpretation, judge: str) -> Text:
     heading = Text(f"{len(plan.usable)} of {len(plan.features)} features scored", style="bold")
     heading.append(f", {refused} with too few examples; judge {judge}\n", style="not bold")
     meaning = (
-        "means over n features, 95 % intervals: their own explanations; those of others that fire as often (shuffled);\n"
+        "means over n features, 95 % intervals: own explanations; those of others that fire as often (shuffled);\n"
         "the topic of the corpus; answering without a look; gain is own less shuffled\n"
     )
     return heading.append(meaning, style="dim")

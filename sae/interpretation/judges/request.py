@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 __all__ = ["TEMPLATE_VERSION", "JudgeBackend", "JudgeRequest", "JudgeResult", "Message", "canonical_json"]
 
@@ -88,6 +88,7 @@ class JudgeResult:
     cached: bool = False
 
 
+@runtime_checkable
 class JudgeBackend(Protocol):
     """Answers questions.
 

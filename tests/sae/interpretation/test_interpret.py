@@ -3,10 +3,8 @@
 import json
 
 import pytest
-import torch
 from planted_text import AFTER, ASSERTED, D_SAE, DEAD, KNOWN, OTHER_RANDOM, RANDOM, WORD, planted_material
 
-from sae.dictionary.autoencoder import SAE
 from sae.dictionary.labels import FeatureLabel
 from sae.interpretation.interpret import SCORERS, Settings, interpret, plan_interpretation
 from sae.interpretation.judges.scripted import ScriptedJudge

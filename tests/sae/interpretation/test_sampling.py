@@ -1,5 +1,7 @@
 """The sampling contract on features whose activity is known everywhere."""
 
+import re
+
 import pytest
 import torch
 from planted_text import ASSERTED, DEAD, DENIES, EITHER, FEVER, NEAR, RARE, RASH, WORD, planted_material
@@ -105,8 +107,6 @@ def test_random_negatives_are_as_long_as_the_positives(material, sampler):
     [(DEAD, "active in 0 explain documents, expected at least 20"), (RARE, r"active in [012] explain documents")],
 )
 def test_too_few_examples_are_refused_with_the_reason(sampler, feature, reason):
-    import re
-
     sample = sampler.sample(feature, [])
     assert sample.examples == ()
     assert re.search(reason, sample.refusal)

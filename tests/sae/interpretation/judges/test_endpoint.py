@@ -1,6 +1,7 @@
 """The endpoint judge against a server that answers well, asks to wait, breaks down, talks nonsense, and hangs."""
 
 import json
+import math
 import time
 
 import pytest
@@ -167,7 +168,7 @@ def test_a_server_that_hangs_is_given_up_with_one_clear_line(cache):
 def test_a_server_that_is_not_there_is_given_up(cache):
     with judge_server(lambda *_: said("yes")) as server:
         pass
-    with pytest.raises(ValueError, match="times in a row .*check the server and run again, 0 answers are kept"):
+    with pytest.raises(ValueError, match=r"times in a row .*check the server and run again, 0 answers are kept"):
         ask(judge(server, cache, breaker=4), [question(number) for number in range(10)])
 
 
@@ -207,13 +208,11 @@ def test_no_more_requests_than_allowed(cache):
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", "http://[", ""])
 def test_an_address_that_is_none_is_refused(cache, url):
-    with pytest.raises(ValueError, match="the judge's address is .*, expected http://HOST/v1"):
+    with pytest.raises(ValueError, match=r"the judge's address is .*, expected http://HOST/v1"):
         EndpointJudge("m", url, cache)
 
 
 def test_yes_logit_sums_the_spellings():
-    import math
-
     logit = yes_logit({"Yes": math.log(0.5), " yes": math.log(0.1), "no": math.log(0.2), "the": math.log(0.1)})
     assert logit == pytest.approx(math.log(0.6 / 0.2))
     assert yes_logit({"yes": math.log(0.8), "the": math.log(0.1)}) == pytest.approx(math.log(8))

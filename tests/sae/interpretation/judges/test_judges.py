@@ -1,8 +1,7 @@
-"""Answers are understood or not, kept, passed on and replayed; scripted judges follow their rules; what asking costs."""
+"""Answers are understood or not, kept, passed on and replayed; scripted judges follow rules; what asking costs."""
 
 import dataclasses
 import sqlite3
-import threading
 
 import pytest
 
@@ -157,7 +156,7 @@ def test_scripted_judges_follow_their_rules():
 
 @pytest.mark.parametrize("spec", ["openai:model", "openai:@http://h", "nobody", "replay:", "openai:m@"])
 def test_a_judge_that_cannot_be_read_is_refused(tmp_path, spec):
-    with AnswerCache(tmp_path / "j.sqlite") as cache, pytest.raises(ValueError, match="cannot read judge .*expected"):
+    with AnswerCache(tmp_path / "j.sqlite") as cache, pytest.raises(ValueError, match=r"cannot read judge .*expected"):
         open_judge(spec, cache=cache, truths=lambda _: {})
 
 
@@ -182,6 +181,10 @@ def test_which_failures_may_pass():
     assert [status for status in range(100, 600) if is_worth_repeating(status)] == [408, 409, 429, *range(500, 600)]
 
 
+def n_words(text):
+    return len(text.split())
+
+
 def test_cost_counts_each_question_once_and_known_ones_not():
     asked = [question("one two", max_tokens=3), question("one two", max_tokens=3), question("three", max_tokens=5)]
     known = asked[2].key("m")
@@ -198,20 +201,3 @@ def test_cost_counts_each_question_once_and_known_ones_not():
     assert (cost.input_tokens, cost.output_tokens) == (2 + 4, 3)
     assert cost.price == pytest.approx((6 * 2 + 3 * 8) / 1e6)
     assert estimate_cost(asked, "m", len).price is None
-
-
-def test_a_cache_is_used_from_where_it_was_opened(tmp_path):
-    """Answers arrive in threads, and are kept by the one that waits for them."""
-    with AnswerCache(tmp_path / "j.sqlite") as cache:
-        failures = []
-
-        def use():
-            try:
-                cache.get("m", question("a"))
-            except sqlite3.ProgrammingError as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=use)
-        thread.start()
-        thread.join()
-        assert len(failures) == 1
