@@ -53,8 +53,8 @@ RECORD, TABLE, ANSWERS = "interpretation.json", "features.tsv", "judgements.json
 @click.option("--max-requests", type=click.IntRange(min=0), default=None, help="Most new requests  [default: all].")
 @click.option("--concurrency", type=click.IntRange(min=1), default=8, help="Requests at a time.")
 @click.option("--timeout", type=FiniteFloat(0.1), default=60.0, help="Seconds to wait for a silent endpoint.")
-@click.option("--price-in", type=FiniteFloat(0), default=None, help="Price of a million input tokens.")
-@click.option("--price-out", type=FiniteFloat(0), default=None, help="Price of a million output tokens.")
+@click.option("--price-in", type=FiniteFloat(0.0), default=None, help="Price of a million input tokens.")
+@click.option("--price-out", type=FiniteFloat(0.0), default=None, help="Price of a million output tokens.")
 @click.option("--dry-run", is_flag=True, help="Say what the judge would cost, and ask nothing.")
 @output_options
 @host_options

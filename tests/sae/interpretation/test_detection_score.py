@@ -96,7 +96,7 @@ def test_precision_falls_with_rarity():
 
 def test_area_under_roc_counts_pairs():
     rng = random.Random(1)
-    positive, negative = ([rng.randrange(6) for _ in range(n)] for n in (17, 23))
+    positive, negative = ([float(rng.randrange(6)) for _ in range(n)] for n in (17, 23))
     wins = sum((a > b) + (a == b) / 2 for a in positive for b in negative)
 
     assert area_under_roc(positive, negative) == pytest.approx(wins / (17 * 23))

@@ -23,14 +23,7 @@ def material():
 @pytest.fixture(scope="module")
 def dictionary():
     """Only its decoder rows matter, for the neighbours."""
-    rows = torch.randn(D_SAE, 16, generator=torch.Generator().manual_seed(0))
-    return SAE(
-        encoder_rows=rows,
-        b_enc=torch.zeros(D_SAE),
-        decoder_rows=rows,
-        b_dec=torch.zeros(16),
-        threshold=torch.ones(D_SAE),
-    )
+    return random_sae(16, D_SAE)
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,8 @@ def test_an_ontology_gives_concepts(run, model):
 
 
 def test_a_judge_is_asked_once_priced_before_and_replayed_after(run, tmp_path):
-    cache = ["--judge-cache", str(tmp_path / "judge.sqlite"), "--scorers", "detection"]
+    few = ["--scorers", "detection", "--features", "3", "--tokens", "4000"]
+    cache = ["--judge-cache", str(tmp_path / "judge.sqlite"), *few]
     with judge_server(lambda *_: said("yes")) as server:
         spec = ["--judge", f"openai:m@{server.url}", *cache]
         before = json.loads(run(*spec, "--dry-run", "--json", "--price-in", "1", "--price-out", "2").stdout)["cost"]
@@ -91,7 +92,7 @@ def test_a_judge_is_asked_once_priced_before_and_replayed_after(run, tmp_path):
         assert len(server.bodies) == before["n_requests"]
         after = json.loads(run(*spec, "--dry-run", "--json").stdout)["cost"]
     answers = str(tmp_path / "first" / "judgements.jsonl")
-    replayed = run("--judge", f"replay:{answers}", "--scorers", "detection", "--json", "--out", str(tmp_path / "third"))
+    replayed = run("--judge", f"replay:{answers}", *few, "--json", "--out", str(tmp_path / "third"))
 
     assert before["price"] > 0
     assert (after["n_known"], after["input_tokens"], after["price"]) == (before["n_requests"], 0, None)

@@ -51,7 +51,7 @@ def test_positives_are_active_one_a_document_and_as_many_of_each_tenth(material,
     strongest = material.windows.strongest(EITHER)
 
     assert len(positives) == len({each.document for each in positives}) == 40
-    assert all(each.activation == pytest.approx(float(strongest[each.window])) > 0 for each in positives)
+    assert all(each.activation == float(strongest[each.window]) > 0 for each in positives)
     assert [each.decile for each in positives] == [decile for decile in range(10) for _ in range(4)]
     tops = [max(each.activation for each in positives if each.decile == decile) for decile in range(10)]
     assert tops == sorted(tops)
@@ -78,7 +78,8 @@ def test_each_tier_is_what_it_says(material, sampler):
     assert all(held[each.window] for each in by_tier(sample, "lexical"))
     assert all(near[each.window] for each in by_tier(sample, "neighbour"))
     for each in by_tier(sample, "negation"):
-        ids = material.text.token_ids[material.windows.starts[each.window] : material.windows.ends[each.window]]
+        # the window, and the token before it, which it was run with
+        ids = material.text.token_ids[material.windows.starts[each.window] - 1 : material.windows.ends[each.window]]
         assert int(material.text.roles[each.document]) == Role.FLIPPED
         assert {DENIES, RASH} <= set(ids.tolist())
     for tier in TIERS:

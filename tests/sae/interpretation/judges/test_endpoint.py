@@ -206,7 +206,7 @@ def test_no_more_requests_than_allowed(cache):
     assert all(each.choice == "yes" for each in again)
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", "http://[", ""])
+@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host/v1", "http://", ""])
 def test_an_address_that_is_none_is_refused(cache, url):
     with pytest.raises(ValueError, match=r"the judge's address is .*, expected http://HOST/v1"):
         EndpointJudge("m", url, cache)
