@@ -159,8 +159,8 @@ def plan_interpretation(
     topic = topic_explanation(material.text, material.texts.tokens)
     shown = by_condition(explanations[settings.explainer], exchanged[settings.explainer], topic)
     judged = [scorer for scorer in settings.scorers if scorer in JUDGED_SCORERS]
-    params = {"max_tokens": settings.max_tokens, "top_logprobs": settings.top_logprobs, "seed": settings.seed}
-    tasks = plan_tasks(judged, material.texts, usable, shown, params)
+    like = JudgeRequest((), max_tokens=settings.max_tokens, top_logprobs=settings.top_logprobs, seed=settings.seed)
+    tasks = plan_tasks(judged, material.texts, usable, shown, like)
     return Plan(tuple(features), samples, explanations, exchanged, topic, tuple(tasks))
 
 

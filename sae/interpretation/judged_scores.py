@@ -7,6 +7,7 @@ from sae.interpretation.detection_score import detection_score
 from sae.interpretation.embedding_scores import N_SHOWN, intruder_groups
 from sae.interpretation.free_scores import Explained
 from sae.interpretation.judges.answers import Verdict
+from sae.interpretation.judges.request import JudgeRequest
 from sae.interpretation.questions import Question, detection_questions, fuzzing_questions, intruder_questions
 from sae.interpretation.sampling import Sample
 from sae.interpretation.scored import EXPLAINED, SHUFFLED, Scored, ScoreTable, of_detection
@@ -51,7 +52,7 @@ def plan_tasks(
     texts: WindowTexts,
     samples: Mapping[int, Sample],
     explained: Explained,
-    params: Mapping[str, int],
+    like: JudgeRequest,
 ) -> list[Task]:
     """All questions of some scorers.
 
@@ -60,7 +61,7 @@ def plan_tasks(
         texts: Windows as judges read them.
         samples: Of the features that were not refused.
         explained: Explanations by condition and feature.
-        params: Of every request, such as `max_tokens`.
+        like: What all requests have in common, such as `max_tokens`; its messages do not count.
     """
     tasks = []
     for scorer in scorers:
@@ -68,13 +69,13 @@ def plan_tasks(
             for feature in samples:
                 for condition in (EXPLAINED, SHUFFLED):
                     groups = intruder_groups(samples[feature], null=condition == SHUFFLED)
-                    questions = intruder_questions(texts, groups, **params)
+                    questions = intruder_questions(texts, groups, like)
                     tasks.append(Task(scorer, condition, samples[feature], tuple(questions)))
             continue
         make = detection_questions if scorer == "detection" else fuzzing_questions
         for condition, explanations in explained.items():
             for feature in sorted(samples.keys() & explanations.keys()):
-                questions = make(texts, samples[feature], explanations[feature].text, **params)
+                questions = make(texts, samples[feature], explanations[feature].text, like)
                 tasks.append(Task(scorer, condition, samples[feature], tuple(questions)))
     return tasks
 

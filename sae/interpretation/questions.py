@@ -44,11 +44,11 @@ class Question:
     example: Example | None = None
 
 
-def detection_questions(texts: WindowTexts, sample: Sample, explanation: str, **params: int) -> list[Question]:
+def detection_questions(texts: WindowTexts, sample: Sample, explanation: str, like: JudgeRequest) -> list[Question]:
     """Whether the feature is active in each example."""
     return [
         Question(
-            _request(DETECTION.format(explanation=explanation, text=texts.plain(each.window)), **params),
+            _request(like, DETECTION.format(explanation=explanation, text=texts.plain(each.window))),
             "yes" if each.is_positive else "no",
             each,
         )
@@ -56,9 +56,7 @@ def detection_questions(texts: WindowTexts, sample: Sample, explanation: str, **
     ]
 
 
-def fuzzing_questions(
-    texts: WindowTexts, sample: Sample, explanation: str, *, seed: int = 0, **params: int
-) -> list[Question]:
+def fuzzing_questions(texts: WindowTexts, sample: Sample, explanation: str, like: JudgeRequest) -> list[Question]:
     """Whether the marked tokens of active windows are the active ones.
 
     Every other window of each tenth of activations has its active tokens marked; in the rest as many others are marked,
@@ -66,7 +64,7 @@ def fuzzing_questions(
     """
     windows, questions = texts.windows, []
     active = set(windows.text.firings(sample.feature)[0].tolist())
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + sample.feature)
+    generator = torch.Generator().manual_seed(like.seed * 1_000_003 + sample.feature)
     for number, each in enumerate(each for each in sample.examples if each.is_positive):
         start, end = int(windows.starts[each.window]), int(windows.ends[each.window])
         right = [token - start for token in range(start, end) if token in active]
@@ -76,22 +74,22 @@ def fuzzing_questions(
             continue
         drawn = torch.randperm(len(others), generator=generator)[: len(right)].tolist()
         places = right if is_right else [others[place] for place in drawn]
-        request = _request(FUZZING.format(explanation=explanation, text=texts.marked(each.window, places)), **params)
+        request = _request(like, FUZZING.format(explanation=explanation, text=texts.marked(each.window, places)))
         shown = replace(each, tier=POSITIVE if is_right else BASE_TIER)
         questions.append(Question(request, "yes" if is_right else "no", shown))
     return questions
 
 
-def intruder_questions(texts: WindowTexts, groups: Sequence[IntruderGroup], **params: int) -> list[Question]:
+def intruder_questions(texts: WindowTexts, groups: Sequence[IntruderGroup], like: JudgeRequest) -> list[Question]:
     """Which text of each group does not belong to it."""
     questions = []
     for group in groups:
         listed = "\n\n".join(f"Text {i}:\n{texts.plain(each.window)}" for i, each in enumerate(group.shown, 1))
-        request = _request(INTRUDER.format(texts=listed), **params)
+        request = _request(like, INTRUDER.format(texts=listed))
         choices = tuple(str(number) for number in range(1, N_SHOWN + 1))
         questions.append(Question(replace(request, choices=choices, top_logprobs=0), str(group.place + 1)))
     return questions
 
 
-def _request(question: str, **params: int) -> JudgeRequest:
-    return JudgeRequest((Message("system", SYSTEM), Message("user", question)), **params)
+def _request(like: JudgeRequest, question: str) -> JudgeRequest:
+    return replace(like, messages=(Message("system", SYSTEM), Message("user", question)))
