@@ -23,7 +23,7 @@ Source: `frozen`, Ameisen et al. 2025 (Circuit Tracing), attribution graphs; `re
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -103,6 +103,8 @@ NONLINEAR: dict[str, _Nonlinear] = {
     "qwen3": _LLAMA,
     "gemma2": _GEMMA,
     "gemma3_text": _GEMMA,
+    # the text half of the model that also sees images
+    "gemma3": replace(_GEMMA, layers="model.language_model.layers", final_norm="model.language_model.norm"),
     "gpt_neox": _Nonlinear(
         layers="gpt_neox.layers",
         final_norm="gpt_neox.final_layer_norm",
@@ -143,15 +145,15 @@ def _rules(model: Any, linearisation: str) -> dict[str, Rule]:
             f"model family {family!r} has no linearisation {linearisation!r}, only: {', '.join(NONLINEAR)}; "
             "use plain gradients"
         )
-    parts = NONLINEAR[family]
+    parts, config = NONLINEAR[family], model.config.get_text_config()
     rules: dict[str, Rule] = dict.fromkeys(parts.pattern, held)
     if parts.fused is not None:
-        rules[parts.fused] = held_pattern(model.config.hidden_size // model.config.num_attention_heads)
+        rules[parts.fused] = held_pattern(config.hidden_size // config.num_attention_heads)
     beyond_layers = {}
     if linearisation != FROZEN_PATTERN:
         rules |= dict.fromkeys(parts.norms, parts.norm) | _mlp_rules(parts, linearisation)
         beyond_layers = {parts.final_norm: parts.norm}
-    layers = range(model.config.num_hidden_layers)
+    layers = range(config.num_hidden_layers)
     everywhere = {f"{parts.layers}.{i}.{path}": rule for i in layers for path, rule in rules.items()}
     return everywhere | beyond_layers
 
