@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuits.prompts.behaviour import Behaviour, describe_behaviour
+from circuits.prompts.behaviour import Behaviour, describe_behaviour, wrong_answer
 from circuits.prompts.pairs import Pair, align_pairs, check_lengths, read_pairs
 from circuits.prompts.references import read_references
 from circuits.runs.baselines import Baseline, contrast_baseline, mean_baseline, resample_baseline, zero_baseline
@@ -123,7 +122,7 @@ class Question:
         kept, excluded = [], []
         for pair in progress(pairs, "reading pairs"):
             behaviour = self._behaviour(host, pair)
-            reason = None if self.keep_wrong else _wrong(host, behaviour)
+            reason = None if self.keep_wrong else wrong_answer(host, behaviour)
             if reason is None:
                 kept.append((pair, behaviour))
             else:
@@ -158,14 +157,3 @@ class Question:
         if not self.chat:
             return prompts
         return [host.tokenise(host.tokenizer.decode(ids, skip_special_tokens=True), chat=True) for ids in prompts]
-
-
-@torch.no_grad()
-def _wrong(host: HostModel, behaviour: Behaviour) -> str | None:
-    """Why the model does not decide between the answers as the pair says, or None."""
-    assert behaviour.contrast_ids is not None
-    batch = behaviour.batch(host, [behaviour.prompt_ids, behaviour.contrast_ids])
-    clean, patch = behaviour.metric(host.forward(batch, logits_to_keep=behaviour.kept_logits).logits).tolist()
-    if clean <= 0:
-        return "the model prefers patch_answer after clean_prefix"
-    return None if patch < 0 else "the model prefers clean_answer after patch_prefix"
