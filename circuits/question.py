@@ -167,7 +167,8 @@ class Question:
             seed: Of the choice of references.
         """
         both = [ids for each in behaviours for ids in (each.prompt_ids, each.contrast_ids) if ids is not None]
-        asked = both[: N_CONTEXT_PROMPTS // 2]
+        different = {tuple(ids.tolist()): ids for ids in both}
+        asked = list(different.values())[: N_CONTEXT_PROMPTS // 2]
         if self.reference is None and find_bundle(bench.host.name) is None:
             return asked
         drawn = self._references(bench).sample(N_CONTEXT_PROMPTS - len(asked), seed=seed)

@@ -48,7 +48,8 @@ def check_pairs(host: "HostModel", pairs: Sequence[Pair]) -> CheckedPairs:
     """
     lengths = prefix_lengths(host, pairs)
     n_tokens, _ = Counter(clean for clean, _ in lengths).most_common(1)[0]
-    unusable, excluded = {}, {}
+    unusable: dict[int, str] = {}
+    excluded: dict[int, str] = {}
     for pair, (clean, patch) in zip(progress(pairs, "checking pairs"), lengths, strict=True):
         if clean != patch:
             unusable[pair.line] = f"clean_prefix has {clean} tokens, patch_prefix {patch}; expected equal numbers"
@@ -60,9 +61,10 @@ def check_pairs(host: "HostModel", pairs: Sequence[Pair]) -> CheckedPairs:
 
 
 def _look_at_answers(host: "HostModel", pair: Pair, unusable: dict[int, str], excluded: dict[int, str]) -> None:
-    answers = {"target": pair.clean_answer, "foil": pair.patch_answer}
     try:
-        behaviour = describe_behaviour(host, pair.clean_prefix, contrast=pair.patch_prefix, **answers)
+        behaviour = describe_behaviour(
+            host, pair.clean_prefix, contrast=pair.patch_prefix, target=pair.clean_answer, foil=pair.patch_answer
+        )
     except ValueError as error:
         unusable[pair.line] = str(error)
         return
