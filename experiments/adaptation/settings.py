@@ -37,7 +37,7 @@ class AdaptationSettings:
     weight_decay: float = 0.1
     max_norm: float = 1.0
     lora_rank: int | None = None
-    lora_alpha: float = 32.0
+    lora_alpha: int = 32
     precision: Precision = "float32"
     seed: int = 0
 
