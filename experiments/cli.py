@@ -4,6 +4,7 @@ import click
 
 from experiments.commands.adapt import adapt
 from experiments.commands.clinic import clinic
+from experiments.commands.report import report
 from sae.command_line import SCHEMA_VERSION, Program, emit_json, json_option
 
 __all__ = ["main"]
@@ -29,5 +30,5 @@ def list_experiments(as_json: bool) -> None:
         click.echo(f"{experiment.name}\n  {experiment.claim}\n  {experiment.command}")
 
 
-for command in (adapt, clinic):
+for command in (adapt, report, clinic):
     main.add_command(command)
