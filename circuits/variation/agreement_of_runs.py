@@ -15,7 +15,7 @@ from circuits.variation.overlap import jaccard, random_jaccard, random_rank_bias
 __all__ = ["Overlap", "Spread", "VariationResult", "summarise"]
 
 MOST_PAIRS = 1000
-"""Pairs of runs that are compared; of more, as many evenly spread ones."""
+"""Pairs of runs that are compared; of more, as many random ones."""
 
 FEWEST_FOR_AN_INTERVAL = 40
 """Runs below which the middle 95 % would be all of them."""
@@ -114,8 +114,9 @@ def _overlap(measure: Callable[..., float], circuit: Kept, runs: Sequence[Kept],
 
 
 def _pairs(n_runs: int) -> list[tuple[int, int]]:
-    """All pairs of runs, or evenly spread ones of them."""
+    """All pairs of runs, or where these are many some of them at random."""
     if n_runs * (n_runs - 1) // 2 <= MOST_PAIRS:
         return list(combinations(range(n_runs), 2))
     dice = np.random.default_rng(0)
-    return [tuple(pair) for pair in (dice.choice(n_runs, 2, replace=False).tolist() for _ in range(MOST_PAIRS))]
+    drawn = (dice.choice(n_runs, 2, replace=False).tolist() for _ in range(MOST_PAIRS))
+    return [(a, b) for a, b in drawn]
