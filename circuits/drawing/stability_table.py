@@ -45,15 +45,15 @@ def _heading(record: Record) -> Text:
 def _variations(record: Record) -> Group:
     """A line for each measure of each variation, and below them those that do not apply."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("varied", "runs", "overlap", "with the circuit", "between runs", "null"):
+    for column in ("varied", "runs", "kept", "overlap", "with the circuit", "between runs", "null"):
         table.add_column(column)
     reasons = []
     for name, found in record["variations"].items():
         if found["reason"] is not None:
             reasons.append(Text(f"{name} does not apply: {found['reason']}", style="dim"))
             continue
-        table.add_row(name, str(found["n_runs"]), "Jaccard", *_cells(found["jaccard"]))
-        table.add_row("", "", "rank-biased", *_cells(found["rank_biased_overlap"]))
+        table.add_row(name, str(found["n_runs"]), f"{found['features_kept']:.0%}", "Jaccard", *_cells(found["jaccard"]))
+        table.add_row("", "", "", "rank-biased", *_cells(found["rank_biased_overlap"]))
     return Group(table, *reasons)
 
 

@@ -68,6 +68,8 @@ class VariationResult:
 
     n_runs: int
     settings: tuple[str, ...] = ()
+    features_kept: float | None = None
+    """Mean frequency of the circuit's features."""
     jaccard: Overlap | None = None
     rank_biased_overlap: Overlap | None = None
     frequency: dict[str, float] | None = None
@@ -92,7 +94,7 @@ def summarise(circuit: Kept, repeats: Repeats, n_differing: int) -> VariationRes
     """Overlaps and frequencies of what was kept.
 
     Args:
-        circuit: The circuit's own features, strongest first.
+        circuit: The circuit's own features, strongest first; at least one.
         repeats: What other runs kept.
         n_differing: Nodes that there were to choose from.
     """
@@ -103,7 +105,8 @@ def summarise(circuit: Kept, repeats: Repeats, n_differing: int) -> VariationRes
     n_runs = len(repeats.kept)
     counts = Counter(node for kept in repeats.kept for node in kept)
     frequency = {node: count / n_runs for node, count in counts.most_common()}
-    return VariationResult(n_runs, repeats.settings, *overlaps, frequency)
+    features_kept = sum(frequency.get(node, 0.0) for node in circuit) / len(circuit)
+    return VariationResult(n_runs, repeats.settings, features_kept, *overlaps, frequency)
 
 
 def _overlap(measure: Callable[..., float], circuit: Kept, runs: Sequence[Kept], null: float) -> Overlap:

@@ -16,7 +16,7 @@ from circuits.workbench import Workbench
 from sae.host.sites import Site
 from sae.progress import progress
 
-__all__ = ["Repeats", "VariationCase"]
+__all__ = ["Repeats", "VariationCase", "under_reference"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ class VariationCase:
         """
         if self.ensemble.is_lone:
             runs = self.ensemble.first
-            alone = [replace(self.ensemble, runs=(_under(runs, r),)) for r in range(runs.baseline.n_references)]
+            alone = [
+                replace(self.ensemble, runs=(under_reference(runs, r),)) for r in range(runs.baseline.n_references)
+            ]
             scored = [self._scored(each) for each in progress(alone, "scoring references")]
         else:
             places = self.ensemble.places
@@ -114,7 +116,7 @@ class VariationCase:
         return score() if self.cache is None else self.cache.effects(runs, score, method=self.rule, **options)
 
 
-def _under(runs: Runs, reference: int) -> Runs:
+def under_reference(runs: Runs, reference: int) -> Runs:
     """The same prompt with one of its references."""
     features = {}
     for site, active in runs.baseline.features.items():
