@@ -43,7 +43,7 @@ def stability(
 
     Takes a CIRCUIT, or with --prompt or --pairs and the other options of `circuits discover` finds one first. The
     circuit is saved with its frequencies, picture, page and stability.json: to --out, or with CIRCUIT and --force alone
-    in its own place.
+    in its own place. After an interruption the same command goes on with the effects that it had scored.
     """
     given = [name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
     _check_usage(circuit, given)

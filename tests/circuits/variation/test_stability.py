@@ -122,7 +122,7 @@ def test_templates_are_circuits_of_their_own_pairs(of_pairs, bench, tiny, tmp_pa
 
 def test_a_rule_without_a_path_has_no_steps(bench):
     circuit = discover(PROMPT, contrast=CONTRAST, foil="w9", top_k=3, method="relp", workbench=bench)
-    with pytest.raises(ValueError, match="no variation applies .* ig_steps: the rule relp walks no path"):
+    with pytest.raises(ValueError, match=r"no variation applies .* ig_steps: the rule relp walks no path"):
         stability(circuit, vary="ig_steps,bootstrap", workbench=bench)
 
 
@@ -151,12 +151,12 @@ def test_scored_effects_are_not_scored_again(of_pairs, bench, tmp_path, monkeypa
 
 
 def test_a_circuit_that_skips_a_rank_is_not_quite_reproduced(contrasted, bench):
-    fewer = replace(contrasted, nodes=contrasted.nodes[1:], edges=())
-    assert len(fewer.features) == len(contrasted.features) - 1
+    top = contrasted.features[0]
+    fewer = replace(contrasted, nodes=[node for node in contrasted.nodes if node != top], edges=())
     found = stability(fewer, vary="ig_steps", workbench=bench)
     assert found.reproduced < 1
     outside = [node for node in found.to_json()["nodes"] if not node["in_circuit"]]
-    assert outside[0]["id"] == contrasted.nodes[0].id
+    assert outside[0]["id"] == top.id
 
 
 @pytest.mark.parametrize(
@@ -227,9 +227,9 @@ def test_wrong_usage(args, message):
     assert message in " ".join(result.stderr.split())
 
 
-def test_a_failure_leaves_nothing_behind(contrasted, tmp_path):
+def test_a_failure_leaves_no_output_behind(contrasted, tmp_path):
     contrasted.save(tmp_path / "circuit")
     result = run(tmp_path / "circuit", "--vary", "template", "--out", tmp_path / "out")
     assert result.exit_code == 1
     assert "no variation applies" in result.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["circuit"]
+    assert not (tmp_path / "out").exists()
