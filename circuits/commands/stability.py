@@ -48,7 +48,7 @@ def stability(
     given = [name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
     _check_usage(circuit, given)
     with _destination(circuit, out, force) as (directory, final):
-        stages = final.with_name(f"{final.name}.stages")
+        stages = final.resolve().with_name(f"{final.resolve().name}.stages")
         if circuit is None:
             found = _discovered(options, vary=vary, draws=draws, stages=stages)
         else:

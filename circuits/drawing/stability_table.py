@@ -68,11 +68,11 @@ def _written(spread: Record | None) -> str:
     return f"{spread['mean']:.2f}{ends}"
 
 
-def _outside(nodes: list[Record]) -> Table:
-    rest = len(nodes) - MOST_OUTSIDE
-    table = Table(box=None, pad_edge=False, caption=f"{rest} more in stability.json" if rest > 0 else None)
+def _outside(nodes: list[Record]) -> Group:
+    table = Table(box=None, pad_edge=False)
     table.add_column("node")
     table.add_column("kept", justify="right")
     for node in nodes[:MOST_OUTSIDE]:
         table.add_row(node["id"], f"{node['selection_frequency']:.0%}")
-    return table
+    rest = len(nodes) - MOST_OUTSIDE
+    return Group(table, *([Text(f"{rest} more in stability.json", style="dim")] if rest > 0 else []))
