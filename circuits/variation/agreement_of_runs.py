@@ -101,12 +101,14 @@ def summarise(circuit: Kept, repeats: Repeats, n_differing: int) -> VariationRes
     if not repeats.kept:
         return VariationResult(0, reason=repeats.reason)
     measures = ((jaccard, random_jaccard), (rank_biased_overlap, random_rank_biased_overlap))
-    overlaps = [_overlap(measure, circuit, repeats.kept, null(len(circuit), n_differing)) for measure, null in measures]
+    sets, rankings = (
+        _overlap(measure, circuit, repeats.kept, null(len(circuit), n_differing)) for measure, null in measures
+    )
     n_runs = len(repeats.kept)
     counts = Counter(node for kept in repeats.kept for node in kept)
     frequency = {node: count / n_runs for node, count in counts.most_common()}
     features_kept = sum(frequency.get(node, 0.0) for node in circuit) / len(circuit)
-    return VariationResult(n_runs, repeats.settings, features_kept, *overlaps, frequency)
+    return VariationResult(n_runs, repeats.settings, features_kept, sets, rankings, frequency)
 
 
 def _overlap(measure: Callable[..., float], circuit: Kept, runs: Sequence[Kept], null: float) -> Overlap:
