@@ -4,9 +4,11 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 from click.testing import CliRunner
 from tiny_models import random_sae, save_tiny_llama
 
+import circuits
 from circuits.cli import main
 from circuits.discovery import discover
 from circuits.graph.circuit import Circuit
@@ -89,6 +91,19 @@ def test_more_steps_keep_what_discovery_with_more_steps_keeps(contrasted, bench)
         for again in [discover(PROMPT, contrast=CONTRAST, foil="w9", top_k=6, ig_steps=steps, workbench=bench)]
     ]
     assert found.variations["ig_steps"].features_kept == pytest.approx(sum(shared) / 18)
+
+
+def test_another_precision_keeps_what_discovery_in_it_keeps(contrasted, bench, tiny):
+    found = stability(contrasted, vary="dtype", workbench=bench)
+    other = open_workbench(str(tiny / "model"), saes=str(tiny / "saes"), dtype="bfloat16")
+    again = discover(PROMPT, contrast=CONTRAST, target=contrasted.target, foil="w9", top_k=6, workbench=other)
+    assert found.variations["dtype"].frequency == {node.id: 1.0 for node in again.features}
+    varied = reopen(again, workbench=other).ensemble.first
+    assert {x.dtype for x in varied.clean.values()} == {torch.float32}
+
+
+def test_the_package_exports_the_function():
+    assert circuits.stability is stability
 
 
 def test_of_references_the_draw_and_the_seed_can_be_varied(referenced, bench):
