@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuits.runs.active_features import ActiveFeatures
 from circuits.runs.dictionaries import decoder_rows_of
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
@@ -43,6 +43,20 @@ def node_changes(runs: Runs, site: Site, table: NodeTable) -> Float[Tensor, "ref
     changes = moved[..., None] * decoder_rows_of(runs.dictionaries[site], table.feature_id.clamp(min=0))
     if table.is_error.any():
         at = table.position[table.is_error]
-        base_errors = [runs.baseline_error(site, reference)[at] for reference in range(len(changes))]
-        changes[:, table.is_error] = torch.stack(base_errors) - runs.clean_error(site)[at]
+        clean = _errors(runs, site, runs.clean_features[site], runs.clean[site][:1], at)
+        base = _errors(runs, site, runs.baseline.features[site], runs.baseline.activations[site], at)
+        changes[:, table.is_error] = base - clean
     return changes
+
+
+def _errors(
+    runs: Runs,
+    site: Site,
+    features: ActiveFeatures,
+    x: Float[Tensor, "rows full d_model"],
+    position: Int[Tensor, " errors"],
+) -> Float[Tensor, "rows errors d_model"]:
+    """x - decode(features) at some positions, at the cost of the features that are active there."""
+    dictionary, active = runs.dictionaries[site], features.active_at(position)
+    decoded = features.columns(active)[:, position] @ decoder_rows_of(dictionary, active)
+    return x[:, position] - decoded - dictionary.b_dec

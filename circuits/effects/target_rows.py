@@ -61,10 +61,10 @@ def _reconstruction_rows(
     dictionary = runs.dictionaries[site]
     if len(position) == 0:
         return gradient[position]
-    every = torch.arange(dictionary.d_sae, device=position.device)
-    slope = _slopes(runs, site, position, every)
-    active = slope.any(dim=0).nonzero()[:, 0]
-    weight = slope[:, active] * (gradient[position] @ decoder_rows_of(dictionary, active).T)
+    # a feature that is 0 in all runs has slope 0, so the others need not be encoded
+    parts = [features.active_at(position) for features in (runs.clean_features[site], runs.baseline.features[site])]
+    active = torch.cat(parts).unique()
+    weight = _slopes(runs, site, position, active) * (gradient[position] @ decoder_rows_of(dictionary, active).T)
     return weight @ encoder_rows_of(dictionary, active)
 
 

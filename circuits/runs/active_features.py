@@ -42,6 +42,10 @@ class ActiveFeatures:
         dense[self.row[chosen], self.position[chosen], column[chosen]] = self.value[chosen]
         return dense
 
+    def active_at(self, position: Int[Tensor, " _"]) -> Int[Tensor, " active"]:
+        """The features active at any of the positions, in any row; sorted and unique."""
+        return self.feature_id[torch.isin(self.position, position)].unique()
+
 
 def encode_active(
     dictionary: Dictionary, x: Float[Tensor, "rows positions d_model"], at: Bool[Tensor, " positions"]

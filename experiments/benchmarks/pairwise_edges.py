@@ -4,7 +4,8 @@ The slow, obvious form of `circuits/effects/edge_effects.py`. The dictionaries s
 at every other site, so that only the direct paths are left.
 
 Source: Marks et al. 2024 (arXiv 2403.19647), appendix A.1. Differs from it: a feature follows its pre-activation by the
-slope between clean and baseline, as in the fast form.
+slope between clean and baseline, as in the fast form, and a backward pass ends at the source, where the authors' code
+lets it run on to the embedding and to the weights. So what it takes here is a lower bound for theirs.
 """
 
 from collections.abc import Callable, Collection
