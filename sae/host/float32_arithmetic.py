@@ -74,7 +74,7 @@ class _NarrowView:
 
 def _kept(storages: dict[int, Tensor], saved: Tensor) -> Tensor | _NarrowView:
     stored = storages.get(_address(saved))
-    return saved if stored is None else _NarrowView(stored, saved.size(), saved.stride(), saved.storage_offset())
+    return saved if stored is None else _NarrowView(stored, saved.size(), saved.stride(), int(saved.storage_offset()))
 
 
 def _given_back(kept: Tensor | _NarrowView) -> Tensor:
