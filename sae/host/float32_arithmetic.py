@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
+from sae.host.replaced_forward import replaced_forward
+
 __all__ = ["float32_arithmetic"]
 
 
@@ -28,25 +30,12 @@ def float32_arithmetic(model: Any) -> Iterator[None]:
     with ExitStack() as replaced:
         for module in model.modules():
             if any(_is_narrow(parameter) for parameter in module.parameters(recurse=False)):
-                replaced.enter_context(_widened(module))
+                replaced.enter_context(replaced_forward(module, partial(_in_float32, module, module.forward)))
         yield
 
 
 def _is_narrow(parameter: Tensor) -> bool:
     return parameter.is_floating_point() and parameter.dtype != torch.float32
-
-
-@contextmanager
-def _widened(module: Any) -> Iterator[None]:
-    """The module's forward, whoever may have wrapped it already, on float32 weights."""
-    own = module.__dict__.get("forward")
-    module.__dict__["forward"] = partial(_in_float32, module, module.forward)
-    try:
-        yield
-    finally:
-        del module.__dict__["forward"]
-        if own is not None:
-            module.__dict__["forward"] = own
 
 
 def _in_float32(module: Any, forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
