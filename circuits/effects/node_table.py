@@ -29,6 +29,10 @@ class NodeTable:
         """Which nodes are errors."""
         return self.feature_id == ERROR
 
+    def keys(self, site: Site) -> list[tuple[Site, int, int]]:
+        """Each node as (site, position, feature)."""
+        return [(site, *pair) for pair in zip(self.position.tolist(), self.feature_id.tolist(), strict=True)]
+
     def columns(self) -> tuple[Int[Tensor, " chosen"], Int[Tensor, " nodes"]]:
         """The distinct features, sorted, and for each node which of them it is; errors count as feature 0."""
         feature_ids, column = self.feature_id.clamp(min=0).unique(return_inverse=True)

@@ -49,7 +49,7 @@ def main(out: Path = RESULTS / "edge_speed.csv") -> None:
             f"{TOLERANCE}; nothing was timed, run tests/circuits/effects/test_edge_effects.py"
         )
     model, runs, effects, nodes = _case(_random_llama())
-    linear = partial(score_edges, runs, effects, nodes, attention_paths=False)
+    linear = partial(score_edges, runs, effects, nodes)
     found: list[dict[tuple[Site, Site], torch.Tensor]] = []
     pairwise = seconds(lambda: found.append(every_pair(model, runs, effects, nodes)))
     forms = {
@@ -83,7 +83,7 @@ def difference_in_float64(n_layers: int = N_LAYERS) -> float:
     """
     with patch.object(torch.Tensor, "float", torch.Tensor.double):
         model, runs, effects, nodes = _case(_with_double_norms(_random_llama(n_layers).double()))
-        edges = score_edges(runs, effects, nodes, attention_paths=False)
+        edges = score_edges(runs, effects, nodes)
         return agreement(edges, every_pair(model, runs, effects, nodes), nodes)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from sae.host.float32_arithmetic import float32_arithmetic
 from sae.host.open_attention import Heads, Mixer, opened_attention
@@ -54,7 +53,7 @@ class OpenLayer:
         position = torch.arange(len(stream), device=stream.device)
         return self._heads(stream, position)
 
-    @torch.no_grad()
+    @torch.enable_grad()
     def moved_heads(
         self,
         stream: Float[Tensor, "tokens d_model"],
@@ -72,9 +71,13 @@ class OpenLayer:
             change: Of it.
             position: Of the token in the prompt.
         """
-        with forward_ad.dual_level():
-            heads = self._heads(forward_ad.make_dual(stream, change), position)
-            query, key, value = (forward_ad.unpack_dual(x).tangent for x in (heads.query, heads.key, heads.value))
+        leaf = stream.detach().float().requires_grad_(True)
+        heads = self._heads(leaf, position)
+        outputs = heads.query, heads.key, heads.value
+        # a product with the transposed Jacobian is linear in its cotangents, and its derivative by them is the Jacobian
+        cotangents = [torch.zeros_like(x, requires_grad=True) for x in outputs]
+        [transposed] = torch.autograd.grad(outputs, leaf, cotangents, create_graph=True)
+        query, key, value = torch.autograd.grad(transposed, cotangents, change)
         return query, key, value
 
     def _heads(self, stream: Float[Tensor, "tokens d_model"], position: Int[Tensor, " tokens"]) -> Heads:
