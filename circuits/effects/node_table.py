@@ -41,15 +41,14 @@ class NodeTable:
 
 def node_changes(runs: Runs, site: Site, table: NodeTable) -> Float[Tensor, "references nodes d_model"]:
     """What setting each node to its baseline adds to the stream, for each reference."""
-    feature_ids, column = table.columns()
-    base_acts = runs.baseline.features[site].columns(feature_ids)
-    moved = (base_acts - runs.clean_features[site].columns(feature_ids))[:, table.position, column]
-    changes = moved[..., None] * decoder_rows_of(runs.dictionaries[site], table.feature_id.clamp(min=0))
+    clean, base = runs.clean_features[site], runs.baseline.features[site]
+    feature_ids = table.feature_id.clamp(min=0)
+    moved = base.values(table.position, feature_ids) - clean.values(table.position, feature_ids)
+    changes = moved[..., None] * decoder_rows_of(runs.dictionaries[site], feature_ids)
     if table.is_error.any():
         at = table.position[table.is_error]
-        clean = _errors(runs, site, runs.clean_features[site], runs.clean[site][:1], at)
-        base = _errors(runs, site, runs.baseline.features[site], runs.baseline.activations[site], at)
-        changes[:, table.is_error] = base - clean
+        clean_errors = _errors(runs, site, clean, runs.clean[site][:1], at)
+        changes[:, table.is_error] = _errors(runs, site, base, runs.baseline.activations[site], at) - clean_errors
     return changes
 
 
@@ -61,6 +60,7 @@ def _errors(
     position: Int[Tensor, " errors"],
 ) -> Float[Tensor, "rows errors d_model"]:
     """x - decode(features) at some positions, at the cost of the features that are active there."""
-    dictionary, active = runs.dictionaries[site], features.active_at(position)
-    decoded = features.columns(active)[:, position] @ decoder_rows_of(dictionary, active)
-    return x[:, position] - decoded - dictionary.b_dec
+    dictionary, active = runs.dictionaries[site], features.at(position)
+    written = active.value[:, None] * decoder_rows_of(dictionary, active.feature_id)
+    errors = x[:, position] - dictionary.b_dec
+    return errors.index_put((active.row, active.position), -written, accumulate=True)
