@@ -24,7 +24,7 @@ def family_runs(name: str, kinds: tuple[str, ...], **dictionaries) -> Runs:
     chosen = [site for site in host.sites if site.kind in kinds]
     saes = {site: random_sae(32, 64, site, seed=i) for i, site in enumerate(chosen)}
     saes |= {Site("mlp_out", layer): random_transcoder(layer) for layer in dictionaries.get("transcoders", ())}
-    about = describe_behaviour(host, "w1 w2 w3 w4 w5 w6 w8", contrast="w1 w2 w7 w4 w5 w6 w8", foil="w9")
+    about = describe_behaviour(host, "w1 w2 w3 w4 w5 w6 w8", contrast="w1 w2 w7 w4 w5 w6 w8", target="w20", foil="w9")
     baseline = contrast_baseline(host, saes, about.contrast_ids, node_positions(host, about))
     return Runs.record(host, about, dict(sorted(saes.items())), baseline)
 
@@ -79,7 +79,8 @@ def test_any_choice_of_sites_gives_it_too(make_runs, kinds):
 
 
 def test_the_first_layer_needs_no_dictionary_at_the_embedding():
-    check(contrast_runs({site: sae for site, sae in saes_at("attn_out", "mlp_out").items() if site.layer == 0}), some_attention=False)
+    first = {site: sae for site, sae in saes_at("attn_out", "mlp_out").items() if site.layer == 0}
+    check(contrast_runs(first), some_attention=False)
 
 
 @pytest.mark.parametrize("kinds", [("attn_out", "resid_post"), ("resid_post",)])
@@ -91,17 +92,13 @@ def test_a_narrow_host_is_computed_in_float32():
     runs = family_runs("llama", ("embed", "attn_out", "mlp_out", "resid_post"))
     effects = score_nodes(runs, "attribution_patching")
     nodes = strongest_nodes(runs, effects, 6, 2)
-    before = edge_effects(runs, effects, nodes)
     runs.host._model.bfloat16()
     narrow = edge_effects(runs, effects, nodes)
-    rounded = family_runs("llama", ("embed", "attn_out", "mlp_out", "resid_post"))
-    rounded.host._model.bfloat16().float()
-    expected = edge_effects(Runs(rounded.host, *(getattr(runs, name) for name in FIELDS)), effects, nodes)
-    for pair in before:
-        assert torch.equal(narrow[pair].total, expected[pair].total)
-
-
-FIELDS = ("behaviour", "dictionaries", "baseline", "batch", "clean", "clean_metric")
+    runs.host._model.float()
+    rounded = edge_effects(runs, effects, nodes)
+    for pair, effect in narrow.items():
+        assert effect.total.dtype == torch.float32
+        torch.testing.assert_close(effect.total, rounded[pair].total)
 
 
 def test_a_site_without_nodes_has_no_edges():
