@@ -20,7 +20,6 @@ derivative at the clean run, and no pass of the whole model for each pair of sit
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -88,7 +87,8 @@ def edge_effects(
     runs: Runs, effects: NodeEffects, nodes: Mapping[Site, NodeTable]
 ) -> dict[tuple[Site, Site], LinearEffect]:
     """Linear effects of all edges among the nodes, by (source site, target site)."""
-    near, far = [], []
+    near: list[EdgeTarget] = []
+    far: list[EdgeTarget] = []
     for target in _targets(runs, effects, nodes):
         (near if min(target.sources) >= stream_into(target.site.layer or 0) else far).append(target)
     found = {}
@@ -120,7 +120,8 @@ def _streams(runs: Runs, sites: set[Site]) -> dict[Site, Float[Tensor, "seq d_mo
     """What the clean run has at some sites, whether or not they have dictionaries."""
     unknown = sites - set(runs.clean)
     captured = runs.host.capture(runs.host.batch([runs.behaviour.prompt_ids]), unknown) if unknown else {}
-    return {site: (captured | runs.clean)[site][0, : runs.n_positions].float() for site in sites}
+    known = {**captured, **runs.clean}
+    return {site: known[site][0, : runs.n_positions].float() for site in sites}
 
 
 def _measured(

@@ -4,7 +4,6 @@ Everything but attention works on each token alone, so the targets' rows are pul
 together and at the cost of one token each; attention has a closed form.
 """
 
-import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 

@@ -7,6 +7,7 @@ listed one by one and sorted, and besides measured, is timed apart. It prints a 
 """
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -56,7 +57,7 @@ def main(out: Path = RESULTS / "edge_speed.csv") -> None:
     model, runs, effects, nodes = _case(_random_llama())
     found: list[PairEffects] = []
     pairwise = seconds(lambda: found.append(every_pair(model, runs, effects, nodes)))
-    forms = {
+    forms: dict[str, Callable[[], object]] = {
         "block_local": partial(edge_effects, runs, effects, nodes),
         "block_local_listed": partial(score_edges, runs, effects, nodes),
         "block_local_listed_exact": partial(score_edges, runs, effects, nodes, exact=True),

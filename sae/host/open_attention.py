@@ -95,8 +95,8 @@ def _mixed_by_the_caller(
     **_: Any,
 ) -> tuple[Float[Tensor, "1 tokens heads value_width"], None]:
     n_repeats = query.shape[1] // key.shape[1]
-    own = (x[0].repeat_interleave(n_repeats, dim=0) for x in (key, value))
-    mixed = _mixer.get()(Heads(query[0], *own, attention_mask[0, 0], scaling, softcap))
+    own_key, own_value = (x[0].repeat_interleave(n_repeats, dim=0) for x in (key, value))
+    mixed = _mixer.get()(Heads(query[0], own_key, own_value, attention_mask[0, 0], scaling, softcap))
     return mixed.transpose(0, 1)[None], None
 
 

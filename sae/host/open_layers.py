@@ -140,7 +140,7 @@ class OpenLayer:
 
         stream = stream_into(self.layer)
         inner = {site for site in (*leaves, *wanted) if site != stream}
-        self._run(leaves[stream], position, mix, {site: visit for site in inner})
+        self._run(leaves[stream], position, mix, dict.fromkeys(inner, visit))
         return arrived
 
     def _run(
