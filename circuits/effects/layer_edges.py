@@ -66,7 +66,8 @@ def _effect(
     within = _within(target, pulled, source)
     if not source.block.has_attention:
         return LinearEffect(within, None)
-    assert heads is not None and row is not None
+    assert heads is not None
+    assert row is not None
     at = source.nodes.position
     moved = layer.moved_heads(stream[at], source.change, at)
     by_value, by_pattern = attention_effects(heads, row, target.nodes.position, moved, at)

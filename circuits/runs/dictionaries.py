@@ -86,13 +86,15 @@ def encoder_rows_of(dictionary: Dictionary, feature_ids: Int[Tensor, " chosen"])
 def pre_acts_and_acts_of(
     dictionary: Dictionary, x: Float[Tensor, "*batch d_model"], feature_ids: Int[Tensor, " chosen"]
 ) -> tuple[Float[Tensor, "*batch chosen"], Float[Tensor, "*batch chosen"]]:
-    """Pre-activations and activations of the chosen features only."""
+    """Pre-activations and activations of the chosen features only; an active feature has its pre-activation, bit for bit."""
     if isinstance(dictionary, CoordinateBasis):
         return x[..., feature_ids], x[..., feature_ids]
     pre_acts = torch.nn.functional.linear(x, dictionary.encoder_rows[feature_ids], dictionary.b_enc[feature_ids])
-    if dictionary.top_k is not None:
-        return pre_acts, dictionary.encode_features(x, feature_ids)
-    return pre_acts, pre_acts.relu() * (pre_acts > dictionary.threshold[feature_ids])
+    if dictionary.top_k is None:
+        is_active = pre_acts > dictionary.threshold[feature_ids]
+    else:
+        is_active = dictionary.encode_features(x, feature_ids) > 0
+    return pre_acts, pre_acts.relu() * is_active
 
 
 def decoder_derivative(

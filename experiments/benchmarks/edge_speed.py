@@ -2,8 +2,9 @@
 
 Run it as `python -m experiments.benchmarks.edge_speed`. Random weights: 12 layers of width 256, 4096 features at every
 attention output, MLP output and residual site, 40 nodes a site. Nothing is timed unless both forms agree in float64;
-how far float32 takes them apart is printed beside. Both give one table of effects for each pair of sites; that they are
-listed one by one and sorted, and besides measured, is timed apart. It prints a JSON object and adds a row to `results/edge_speed.csv`.
+how far float32 takes them apart is printed beside. Both give one table of effects for each pair of sites; listing the
+edges one by one, strongest first, and measuring them besides are timed apart. It prints a JSON object and adds a row to
+`results/edge_speed.csv`.
 """
 
 import json
