@@ -86,7 +86,7 @@ def encoder_rows_of(dictionary: Dictionary, feature_ids: Int[Tensor, " chosen"])
 def pre_acts_and_acts_of(
     dictionary: Dictionary, x: Float[Tensor, "*batch d_model"], feature_ids: Int[Tensor, " chosen"]
 ) -> tuple[Float[Tensor, "*batch chosen"], Float[Tensor, "*batch chosen"]]:
-    """Pre-activations and activations of the chosen features only; what is active has its pre-activation bit for bit."""
+    """Pre-activations and activations of the chosen features only."""
     if isinstance(dictionary, CoordinateBasis):
         return x[..., feature_ids], x[..., feature_ids]
     pre_acts = torch.nn.functional.linear(x, dictionary.encoder_rows[feature_ids], dictionary.b_enc[feature_ids])

@@ -170,7 +170,7 @@ def random_host(shape: Shape) -> HostModel:
     """A Llama of this shape in bfloat16, whose weights are never there in another precision."""
     config = LlamaConfig(**shape.config)
     with torch.device("meta"):
-        model = LlamaForCausalLM(config).to(dtype=torch.bfloat16)
+        model = LlamaForCausalLM(config).bfloat16()
     model.to_empty(device="cpu")
     model.model.rotary_emb = LlamaRotaryEmbedding(config)
     model.tie_weights()
