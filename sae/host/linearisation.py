@@ -38,6 +38,7 @@ from sae.host.linear_rules import (
     ratio,
     rms_norm,
 )
+from sae.host.replaced_forward import replaced_forward
 
 __all__ = ["FROZEN_PATTERN", "LINEARISATIONS", "linearised"]
 
@@ -133,7 +134,8 @@ def linearised(model: Any, linearisation: str) -> Iterator[None]:
     rules = {} if linearisation == "plain" else _rules(model, linearisation)
     with ExitStack() as replaced:
         for path, rule in rules.items():
-            replaced.enter_context(_seen_through(rule, model.get_submodule(path)))
+            module = model.get_submodule(path)
+            replaced.enter_context(replaced_forward(module, partial(rule, module, module.forward)))
         yield
 
 
@@ -164,16 +166,3 @@ def _mlp_rules(parts: _Nonlinear, linearisation: str) -> dict[str, Rule]:
     if linearisation == "frozen":
         return {parts.activation: held}
     return {parts.activation: half(ratio), parts.up: half(plain)}
-
-
-@contextmanager
-def _seen_through(rule: Rule, module: Any) -> Iterator[None]:
-    """The module's forward, whoever may have wrapped it already, behind a rule."""
-    own = module.__dict__.get("forward")
-    module.__dict__["forward"] = partial(rule, module, module.forward)
-    try:
-        yield
-    finally:
-        del module.__dict__["forward"]
-        if own is not None:
-            module.__dict__["forward"] = own
