@@ -4,6 +4,7 @@ import json
 
 import pytest
 from planted_text import AFTER, ASSERTED, D_SAE, DEAD, KNOWN, OTHER_RANDOM, RANDOM, WORD, planted_material
+from tiny_models import random_sae
 
 from sae.dictionary.labels import FeatureLabel
 from sae.interpretation.interpret import SCORERS, Settings, interpret, plan_interpretation
