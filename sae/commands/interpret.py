@@ -55,6 +55,7 @@ RECORD, TABLE, ANSWERS = "interpretation.json", "features.tsv", "judgements.json
 @click.option("--timeout", type=FiniteFloat(0.1), default=60.0, help="Seconds to wait for a silent endpoint.")
 @click.option("--price-in", type=FiniteFloat(0.0), default=None, help="Price of a million input tokens.")
 @click.option("--price-out", type=FiniteFloat(0.0), default=None, help="Price of a million output tokens.")
+@click.option("--random-null/--no-random-null", default=True, help="Score random directions of equal density too.")
 @click.option("--dry-run", is_flag=True, help="Say what the judge would cost, and ask nothing.")
 @output_options
 @host_options
@@ -74,6 +75,9 @@ def interpret(path: Path, out: Path | None, force: bool, as_json: bool, **option
             return
         with watch.stage("score"):
             found = run(work.material, work.plan, work.settings, judge)
+        if options["random_null"]:
+            with watch.stage("random_null"):
+                found = work.with_random_null(found, judge)
     target = out or default_output("sae-interpret")
     fields = work.record(found, judge) | {"out": str(target)}
     record = result("interpret", {"path": path, **options}, **fields, seconds=watch.seconds)
@@ -102,7 +106,6 @@ class _Work:
         from sae.host.host import HostModel
         from sae.inspection.sources import recorded_corpus
         from sae.interpretation.interpret import Settings, plan_interpretation
-        from sae.interpretation.material import gather_material
         from sae.interpretation.ontology import read_ontology
 
         self.options = options
@@ -114,7 +117,7 @@ class _Work:
             top_logprobs=20 if options["logprobs"] else 0,
             seed=options["seed"],
         )
-        ontology = None if options["ontology"] is None else read_ontology(options["ontology"])
+        self.ontology = None if options["ontology"] is None else read_ontology(options["ontology"])
         with watch.stage("load"):
             sae = SAE.load(path)
             corpus = options["corpus"] or recorded_corpus(sae)
@@ -124,19 +127,48 @@ class _Work:
             self.host = HostModel.load(options["model"], device=options["device"], dtype=options["dtype"])
             check_recorded_host(sae.metadata, self.host, source=str(path))
         self.sae = sae.to(self.host.device)
+        self.corpus = corpus
         with watch.stage("encode"):
-            self.material = gather_material(
-                self.host,
-                self.sae,
-                corpus,
-                n_tokens=options["tokens"],
-                width=options["window"],
-                ontology=ontology,
-                seed=options["seed"],
-            )
+            self.material = self._gather(self.sae)
         with watch.stage("explain"):
             labels = load_labels(path, min_f1=0.0)
             self.plan = plan_interpretation(self.material, self.sae, self._features(), self.settings, labels=labels)
+
+    def _gather(self, sae: Any) -> Any:
+        """All text, encoded by a dictionary."""
+        from sae.interpretation.material import gather_material
+
+        options = self.options
+        return gather_material(
+            self.host,
+            sae,
+            self.corpus,
+            n_tokens=options["tokens"],
+            width=options["window"],
+            ontology=self.ontology,
+            seed=options["seed"],
+        )
+
+    def with_random_null(self, found: Any, judge: Any) -> Any:
+        """The scores with those of random directions beside them; of a judge that must be paid, the free ones."""
+        from dataclasses import replace
+
+        from sae.corpora import read_corpus
+        from sae.interpretation.free_scores import FREE_SCORERS
+        from sae.interpretation.random_null import random_dictionary, site_sample, with_random_null
+        from sae.interpretation.roles import Role
+
+        is_free = judge.name.startswith("scripted:") and not judge.name.endswith("oracle")
+        scorers = tuple(each for each in self.settings.scorers if is_free or each in FREE_SCORERS)
+        if not scorers:
+            return found
+        explainer = "lexical" if self.settings.explainer == "labels" else self.settings.explainer
+        settings = replace(self.settings, scorers=scorers, explainer=explainer)
+        x = site_sample(self.host, self.sae, read_corpus(self.corpus, seed=self.options["seed"]))
+        density = self.material.text.density(Role.EXPLAIN, Role.SCORE)
+        dictionary = random_dictionary(self.sae.to("cpu"), density, x, seed=self.options["seed"]).to(self.host.device)
+        rows = with_random_null(found.rows, dictionary, self.plan.features, settings, judge, self._gather)
+        return replace(found, rows=tuple(rows))
 
     def _features(self) -> list[int]:
         """The ids that were given, or as many as were asked for."""

@@ -26,6 +26,7 @@ class Row:
         n_failed: Questions without an answer, with the features' own explanations.
         low: Mean if all failures were wrong; None where nothing failed or the metric has no such bound.
         high: Mean if all failures were right.
+        random: Of random directions that fire as often as the features; None where they were not scored.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Row:
     n_failed: int
     low: float | None
     high: float | None
+    random: Measurement | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""

@@ -33,7 +33,8 @@ def _heading(found: Interpretation, judge: str) -> Text:
     heading.append(f", {refused} with too few examples; judge {judge}\n", style="not bold")
     meaning = (
         "means over n features, 95 % intervals: own explanations; those of others that fire as often (shuffled);\n"
-        "the topic of the corpus; answering without a look; gain is own less shuffled\n"
+        "the topic of the corpus; random directions of equal density, explained and scored alike; answering without a\n"
+        "look; gain is own less shuffled\n"
     )
     return heading.append(meaning, style="dim")
 
@@ -41,7 +42,7 @@ def _heading(found: Interpretation, judge: str) -> Text:
 def _rows(rows: tuple[Row, ...]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("score", overflow="fold")
-    for heading in ("own", "shuffled", "topic", "no look", "gain", "n"):
+    for heading in ("own", "shuffled", "topic", "random", "no look", "gain", "n"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
@@ -49,6 +50,7 @@ def _rows(rows: tuple[Row, ...]) -> Table:
             _interval(row.value),
             _number(row.shuffled.value),
             _number(row.topic.value),
+            _number(None if row.random is None else row.random.value),
             _number(row.trivial),
             _interval(row.gain),
             str(row.value.n),

@@ -33,7 +33,8 @@ def run(model, tmp_path):
         given = [str(model / "sae"), "--model", str(model / "host"), "--corpus", str(model / "corpus.jsonl")]
         small = ["--tokens", "7000", "--features", "8", "--examples", "10", "--window", "6"]
         where = [] if "--out" in args else ["--out", str(tmp_path / "out")]
-        return CliRunner().invoke(main, ["interpret", *given, *small, *where, *args])
+        null = [] if "--random-null" in args else ["--no-random-null"]
+        return CliRunner().invoke(main, ["interpret", *given, *small, *where, *null, *args])
 
     return run
 
@@ -56,6 +57,14 @@ def test_the_record_is_printed_and_written(run, tmp_path):
     for row in printed["rows"]:
         assert row["trivial"] is not None
         assert row["shuffled"]["value"] is not None
+
+
+def test_random_directions_are_scored_alike(run):
+    result = run("--json", "--random-null", "--scorers", "lexical,embedding,detection")
+    assert result.exit_code == 0, result.stderr
+    for row in json.loads(result.stdout)["rows"]:
+        assert row["random"]["n"] >= 4
+        assert row["random"]["low"] <= row["random"]["value"] <= row["random"]["high"]
 
 
 def test_the_table_is_printed_and_stays_within_its_width(run):
