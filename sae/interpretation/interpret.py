@@ -21,7 +21,7 @@ from sae.interpretation.judges.request import JudgeBackend, JudgeRequest
 from sae.interpretation.material import Material
 from sae.interpretation.nulls import density_matched_permutation
 from sae.interpretation.sampling import Sample, Sampler
-from sae.interpretation.scored import ScoreTable
+from sae.interpretation.scored import EXPLAINED, ScoreTable
 from sae.interpretation.summary import Row, summarise
 
 __all__ = ["SCORERS", "Interpretation", "Plan", "Settings", "interpret", "plan_interpretation"]
@@ -98,8 +98,13 @@ class Plan:
         return by_condition(self.explanations.get(explainer, {}), self.exchanged.get(explainer, {}), self.topic)
 
     def truths(self, model: str) -> dict[str, str]:
-        """The right answers by the key of the question, for a judge that is to know them."""
-        return {question.request.key(model): question.truth for task in self.tasks for question in task.questions}
+        """The right answers by the key of the question, for a judge that is to know them.
+
+        A question about one feature may be asked about another one too, whose explanation was exchanged; then the
+        answer is that of the feature which the explanation is of.
+        """
+        own_last = sorted(self.tasks, key=lambda task: task.condition == EXPLAINED)
+        return {question.request.key(model): question.truth for task in own_last for question in task.questions}
 
 
 @dataclass(frozen=True)
