@@ -26,6 +26,8 @@ SAMPLE_TOKENS = 16_384
 """Tokens that thresholds are set on."""
 BATCH_TOKENS = 8192
 FEATURES_AT_A_TIME = 1024
+SEED = 7_919_000
+"""Added to the seed: a dictionary may have been initialised with the same small one."""
 
 
 def with_random_null(
@@ -63,7 +65,8 @@ def random_dictionary(
         x: Activations at its site, to set the thresholds on.
         seed: Of the directions.
     """
-    directions = normalize(torch.randn(like.d_sae, like.d_model, generator=torch.Generator().manual_seed(seed)))
+    generator = torch.Generator().manual_seed(SEED + seed)
+    directions = normalize(torch.randn(like.d_sae, like.d_model, generator=generator))
     mean = x.mean(0)
     n_active = (density * len(x)).round().long().clamp(max=len(x) // 2)
     thresholds = [
