@@ -16,6 +16,8 @@ from sae.interpretation.windows import cut_windows
 N_WORDS = 400
 TOKENS = {token: f" word{token}" for token in range(N_WORDS)}
 FEVER, COUGH, DENIES, RASH = 5, 6, 7, 8
+COMMON = range(10, 18)
+"""What most documents have in common, and no feature is on."""
 
 WORD, EITHER, AFTER, ASSERTED, NEAR, RANDOM, OTHER_RANDOM, DEAD, RARE = range(9)
 """Features: on FEVER; on FEVER or COUGH; one token after DENIES; on RASH unless DENIES stands before it; on FEVER, like
@@ -25,11 +27,14 @@ KNOWN = (WORD, EITHER, AFTER, ASSERTED)
 
 
 def documents(n: int, seed: int) -> list[list[int]]:
-    """Documents of 20 to 60 words, of which a quarter holds each of the special ones, at any place."""
+    """Documents of 20 to 60 words, many of them common; a quarter holds each of the special ones, at any place."""
     rng = random.Random(seed)
     found = []
     for _ in range(n):
-        words = [rng.randrange(20, N_WORDS) for _ in range(rng.randrange(20, 60))]
+        words = [
+            rng.choice(COMMON) if rng.random() < 0.3 else rng.randrange(20, N_WORDS)
+            for _ in range(rng.randrange(20, 60))
+        ]
         for special in ([FEVER], [COUGH], [DENIES], [RASH], [DENIES, RASH]):
             if rng.random() < 0.25:
                 place = rng.randrange(len(words) - 2)
@@ -74,7 +79,7 @@ def flipped(rows: list[list[int]]) -> list[list[int]]:
     pairs = []
     for row in rows:
         places = [place for place in range(1, len(row)) if row[place] == RASH and row[place - 1] != DENIES]
-        if places and row[places[0] - 1] >= 20:
+        if places and row[places[0] - 1] >= COMMON.start:
             denied = [*row[: places[0] - 1], DENIES, *row[places[0] :]]
             pairs += [row, denied]
     return pairs

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -70,7 +70,7 @@ def random_dictionary(
     mean = x.mean(0)
     n_active = (density * len(x)).round().long().clamp(max=len(x) // 2)
     thresholds = [
-        _nth_largest((x - mean) @ rows.T, counts)
+        _exceeded_by((x - mean) @ rows.T, counts)
         for rows, counts in zip(directions.split(FEATURES_AT_A_TIME), n_active.split(FEATURES_AT_A_TIME), strict=True)
     ]
     return SAE(
@@ -99,7 +99,11 @@ def site_sample(host: HostModel, sae: SAE, texts: Iterable[str]) -> Float[Tensor
     return torch.cat(rows)
 
 
-def _nth_largest(pre_acts: Float[Tensor, "tokens features"], n: Tensor) -> Float[Tensor, " features"]:
-    """Of each feature the value that `n` of the tokens exceed."""
+def _exceeded_by(
+    pre_acts: Float[Tensor, "tokens features"], n: Int64[Tensor, " features"]
+) -> Float[Tensor, " features"]:
+    """Of each feature a value that `n` of the tokens exceed, half-way to the next one on either side."""
     ordered = pre_acts.sort(dim=0, descending=True).values
-    return ordered.gather(0, n.clamp(max=len(ordered) - 1)[None])[0]
+    beyond = ordered[:1] + (ordered[:1] - ordered[-1:])
+    padded = torch.cat([beyond, ordered])
+    return (padded.gather(0, n[None]) + padded.gather(0, n[None] + 1))[0] / 2
