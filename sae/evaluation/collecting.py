@@ -67,24 +67,26 @@ class _Collector:
 
     def add(self, batch: EvaluationBatch) -> None:
         """Run one batch plainly and with each dictionary."""
-        clean = self._host.forward(batch.tokens, capture={self._site, self._last}, logits_to_keep=1).activations
+        clean = self._host.capture(batch.tokens, {self._site, self._last})
         x = clean[self._site][batch.mask].float()
         reconstructions = {name: _Reconstruction.of(sae, x) for name, sae in self._dictionaries.items()}
-        plain, spliced = self._predictions(batch, clean[self._last], reconstructions)
+        plain, spliced = self._predictions(batch, clean, reconstructions)
         self._add_text(batch, x.double(), plain)
         for name, reconstruction in reconstructions.items():
             self._add_dictionary(self._sums[name], batch, x.double(), reconstruction)
             _add_predictions(self._sums[name], batch, plain, spliced[name])
 
     def _predictions(
-        self, batch: EvaluationBatch, clean: Tensor, reconstructions: Mapping[str, "_Reconstruction"]
+        self,
+        batch: EvaluationBatch,
+        clean: Mapping[Site, Tensor],
+        reconstructions: Mapping[str, "_Reconstruction"],
     ) -> tuple[NextTokenScores, dict[str, NextTokenScores]]:
         streams = {}
         for name, reconstruction in reconstructions.items():
-            edits = {self._site: batch.replacing(reconstruction.x_hat)}
-            run = self._host.forward(batch.tokens, edits, capture={self._last}, logits_to_keep=1)
-            streams[name] = run.activations[self._last][batch.mask][batch.predicting]
-        plain = clean[batch.mask][batch.predicting]
+            held = batch.replaced(clean[self._site], reconstruction.x_hat)
+            streams[name] = batch.predicted(self._host.last_stream(batch.tokens, self._site, held))
+        plain = batch.predicted(clean[self._last])
         return next_token_scores(self._host, plain, streams, batch.next_ids)
 
     def _add_text(self, batch: EvaluationBatch, x: Float64[Tensor, "tokens d_model"], plain: NextTokenScores) -> None:

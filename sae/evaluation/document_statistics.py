@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
@@ -130,9 +129,7 @@ class EvaluationTable:
             raise ValueError(f"position class {position_class!r} is unknown, expected one of {', '.join(self.classes)}")
         return {field.name: self._column(part, field.name, position_class) for field in fields(part)}
 
-    def _column(
-        self, part: "TextStatistics | DictionaryStatistics", name: str, position_class: str | None
-    ) -> Tensor:
+    def _column(self, part: "TextStatistics | DictionaryStatistics", name: str, position_class: str | None) -> Tensor:
         tensor: Tensor = getattr(part, name)
         if name.startswith("block_") or tensor.ndim < 2:
             return tensor

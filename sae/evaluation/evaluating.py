@@ -73,8 +73,7 @@ class Evaluation:
             },
             "metrics": {name: metric.meaning for name, metric in METRICS.items()},
             "measurements": {
-                name or ALL: {column: self._numbers(column, name) for column in self.columns}
-                for name in (None, *shown)
+                name or ALL: {column: self._numbers(column, name) for column in self.columns} for name in (None, *shown)
             },
             "features": {
                 column: feature_use(text, self.table.dictionaries[column]).to_json() for column in self.columns

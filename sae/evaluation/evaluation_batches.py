@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from sae.evaluation.position_classes import EXCLUDED, EvaluationDocument
-from sae.host.host import Edit, HostModel
+from sae.host.host import HostModel
 from sae.host.token_batch import TokenBatch
 from sae.progress import progress
 
@@ -60,15 +60,15 @@ class EvaluationBatch:
         """Class of each evaluated token."""
         return self.classes[self.mask]
 
-    def replacing(self, x_hat: Float[Tensor, "tokens d_model"]) -> Edit:
-        """The edit that puts these vectors at the evaluated positions and leaves the others alone."""
+    def replaced(
+        self, activation: Float[Tensor, "batch seq d_model"], x_hat: Float[Tensor, "tokens d_model"]
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """These vectors at the evaluated positions, the activation at the others."""
+        return activation.masked_scatter(self.mask[..., None], x_hat.to(activation))
 
-        def edit(activation: Float[Tensor, "batch seq d_model"]) -> Float[Tensor, "batch seq d_model"]:
-            edited = activation.clone()
-            edited[self.mask] = x_hat.to(activation)
-            return edited
-
-        return edit
+    def predicted(self, stream: Float[Tensor, "batch seq d_model"]) -> Float[Tensor, "predicted d_model"]:
+        """The evaluated tokens that another follows."""
+        return stream[self.mask][self.predicting]
 
 
 def evaluation_batches(

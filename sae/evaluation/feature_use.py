@@ -1,6 +1,7 @@
 """How a text uses a dictionary's features: dead, dense, alive, and how densities are spread."""
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ def feature_use(text: TextStatistics, dictionary: DictionaryStatistics) -> Featu
         minlength=len(DENSITY_EDGES) + 1
     )
     bounds = ["0", *(f"{edge:g}" for edge in DENSITY_EDGES), "1"]
-    names = [f"{low} to {high}" for low, high in zip(bounds, bounds[1:], strict=False)]
+    names = [f"{low} to {high}" for low, high in pairwise(bounds)]
     return FeatureUse(
         d_sae=len(density),
         n_tokens=n_tokens,

@@ -242,9 +242,7 @@ METRICS: dict[str, Metric] = {
             lambda arm: arm.dictionary["x_hat_square"] / arm.dictionary["product"],
             "sum |x_hat|² / sum <x, x_hat>; 1 is unbiased, below is shrunk",
         ),
-        Metric(
-            "l2_ratio", lambda arm: arm.dictionary["x_hat_norm"] / arm.text["x_norm"], "mean |x_hat| / mean |x|"
-        ),
+        Metric("l2_ratio", lambda arm: arm.dictionary["x_hat_norm"] / arm.text["x_norm"], "mean |x_hat| / mean |x|"),
         Metric("delta_ce", _delta_ce, "cross-entropy that splicing costs", "nats", False),
         Metric(
             "kl",
@@ -279,8 +277,13 @@ METRICS: dict[str, Metric] = {
         ),
         Metric("l0", lambda arm: arm.dictionary["n_active"] / arm.text["n_tokens"], "active features of a token"),
         *(
-            Metric(f"l0_quantile_{percent:02d}", _l0_quantile(percent / 100), f"{percent} % of tokens have at most", of_blocks=True)
+            Metric(
+                f"l0_quantile_{percent:02d}",
+                _l0_quantile(percent / 100),
+                f"{percent} % of tokens have at most",
+                of_blocks=True,
+            )
             for percent in (5, 50, 95)
         ),
     )
-}  # fmt: skip
+}

@@ -15,7 +15,7 @@ from sae.host.language_model import LanguageModel
 
 __all__ = ["NextTokenScores", "next_token_scores"]
 
-LOGIT_BYTES = 64 * 2**20
+LOGIT_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +63,14 @@ def next_token_scores(
     for start in range(0, max(1, len(plain)), chunk_tokens):
         chunk = slice(start, start + chunk_tokens)
         reference = host.unembed(plain[chunk]).float().log_softmax(-1)
-        of_plain.append(_scores(reference, None, next_ids[chunk]))
+        following, probs = next_ids[chunk].to(reference.device), reference.exp()
+        # sum p log p, once for all runs
+        negative_entropy = (probs * reference).sum(-1)
+        of_plain.append(_scores(reference, torch.zeros_like(negative_entropy), following))
         for name, stream in runs.items():
             log_probs = host.unembed(stream[chunk]).float().log_softmax(-1)
-            of_runs[name].append(_scores(log_probs, reference, next_ids[chunk]))
+            cross = torch.linalg.vecdot(probs, log_probs)
+            of_runs[name].append(_scores(log_probs, negative_entropy - cross, following))
     return (
         NextTokenScores.concatenate(of_plain),
         {name: NextTokenScores.concatenate(parts) for name, parts in of_runs.items()},
@@ -74,13 +78,9 @@ def next_token_scores(
 
 
 def _scores(
-    log_probs: Float[Tensor, "tokens vocab"],
-    reference: Float[Tensor, "tokens vocab"] | None,
-    next_ids: Int64[Tensor, " tokens"],
+    log_probs: Float[Tensor, "tokens vocab"], divergence: Float[Tensor, " tokens"], next_ids: Int64[Tensor, " tokens"]
 ) -> NextTokenScores:
-    chosen = log_probs.gather(1, next_ids.to(log_probs.device)[:, None])[:, 0].double()
-    divergence = torch.zeros_like(chosen)
-    if reference is not None:
-        divergence = (reference.exp() * (reference - log_probs)).sum(-1).double()
-    is_right = log_probs.argmax(-1) == next_ids.to(log_probs.device)
-    return NextTokenScores(-chosen, divergence, is_right)
+    chosen = log_probs.gather(1, next_ids[:, None])[:, 0]
+    # equal to the largest, without a second look for where that is
+    is_right = chosen == log_probs.amax(-1)
+    return NextTokenScores(-chosen.double(), divergence.double(), is_right)

@@ -39,9 +39,7 @@ class Survey:
 
 
 @torch.no_grad()
-def survey(
-    host: HostModel, sae: SAE, site: Site, documents: Sequence[EvaluationDocument], *, seed: int = 0
-) -> Survey:
+def survey(host: HostModel, sae: SAE, site: Site, documents: Sequence[EvaluationDocument], *, seed: int = 0) -> Survey:
     """Run documents through the host up to the site.
 
     Args:

@@ -45,9 +45,7 @@ def load_table(path: Path) -> EvaluationTable:
         if header["version"] != VERSION:
             raise ValueError(f"{path} has version {header['version']}, expected {VERSION}; evaluate again")
         found = {name: _part(DictionaryStatistics, f"dictionary.{name}", tensors) for name in header["names"]}
-        return EvaluationTable(
-            tuple(header["classes"]), header["digest"], _part(TextStatistics, TEXT, tensors), found
-        )
+        return EvaluationTable(tuple(header["classes"]), header["digest"], _part(TextStatistics, TEXT, tensors), found)
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is no evaluation table ({error}), expected what `sae evaluate` wrote") from error
 
