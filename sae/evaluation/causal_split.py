@@ -1,8 +1,8 @@
 """What the two parts of a dictionary's error cost the host: the linear one alone, and the nonlinear one alone.
 
 With e = x - x_hat and W x + b its linear prediction, the host is run on x_hat, on x_hat + W x + b, where only the
-nonlinear part of the error is left, and on x - W x - b, where only the linear part is left. Each document meets the maps
-that did not see it.
+nonlinear part of the error is left, and on x - W x - b, where only the linear part is left. Each document meets the
+maps that did not see it.
 """
 
 from collections.abc import Sequence

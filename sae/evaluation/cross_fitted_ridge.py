@@ -1,7 +1,7 @@
 """Linear maps fitted on some documents and judged on others: ridge regression, its penalty chosen within the former.
 
-A least-squares fit explains about d / N of pure noise on the tokens that it was fitted on. Here no token is predicted by
-a map that saw its document, neither in fitting nor in the choice of the penalty.
+A least-squares fit explains about d / N of pure noise on the tokens that it was fitted on. Here no token is predicted
+by a map that saw its document, neither in fitting nor in the choice of the penalty.
 """
 
 from collections.abc import Sequence

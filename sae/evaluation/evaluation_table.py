@@ -31,16 +31,21 @@ def _heading(documents: Mapping[str, Any]) -> Text:
 
 def _table(name: str, columns: Mapping[str, Any], report: Mapping[str, Any]) -> Table:
     n_tokens = report["documents"]["n_tokens_by_class"].get(name, report["documents"]["n_tokens"])
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_justify="left")
-    table.add_column(f"{name}, {n_tokens:,} tokens", style="bold", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(f"{name}, {n_tokens:,} tokens", style="bold", no_wrap=True, min_width=18)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     first = next(iter(columns.values()))
     for metric in first if name == "all" else (metric for metric in OF_CLASSES if metric in first):
         of_dictionary, *of_nulls = (measurements[metric] for measurements in columns.values())
         cells = [number_with_interval(of_dictionary), *(_number(measurement) for measurement in of_nulls)]
-        table.add_row(metric.replace("_", " "), *cells, style="" if metric in HEADLINES else "dim")
+        table.add_row(_label(metric), *cells, style="" if metric in HEADLINES else "dim")
     return table
+
+
+def _label(metric: str) -> str:
+    """Short enough for 80 columns."""
+    return metric.replace("explained_variance", "EV").replace("_", " ")
 
 
 def number_with_interval(measurement: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sae.dictionary.autoencoder import SAE
 from sae.evaluation.cross_fitted_ridge import CrossFit, cross_fit
-from sae.evaluation.degenerate import pca_sae
+from sae.evaluation.degenerate import constant_sae, pca_sae
 from sae.evaluation.document_activations import DocumentActivations
 from sae.evaluation.nulls import random_dictionary
 from sae.evaluation.shrinkage import rescaled, rescaled_features
@@ -197,7 +197,8 @@ def _pca_of(x: Tensor, wanted: float) -> SAE:
     """As many components as come closest to the wanted explained variance."""
     shares = torch.linalg.eigvalsh(x.double().T.cov()).flip(0)
     explained = torch.cat([shares.new_zeros(1), shares.cumsum(0) / shares.sum()])
-    return pca_sae(x, int((explained - wanted).abs().argmin()))
+    k = int((explained - wanted).abs().argmin())
+    return pca_sae(x, k) if k else constant_sae(x.double().mean(0).float())
 
 
 def _random_of(x: Tensor, wanted: float, d_sae: int, seed: int) -> SAE:

@@ -89,9 +89,10 @@ def test_the_error_of_a_shrunk_identity_is_all_linear_and_gone_when_rescaled(dat
 def test_the_error_of_components_is_all_linear(data):
     found = residual_error(pca_sae(data.x, 5), data)
 
-    for name in ("sae", "rescaled", "pca"):
-        # the components were found on all documents, the maps on four fifths
+    for name in ("sae", "pca"):
         assert found[name].linear_share.value == pytest.approx(1, abs=1e-4), name
+    # each fold has a factor of its own, so that no one map is exact for all
+    assert found["rescaled"].linear_share.value == pytest.approx(1, abs=2e-3)
     assert found["pca"].explained_variance.value == pytest.approx(found["sae"].explained_variance.value, abs=1e-6)
 
 
