@@ -5,6 +5,7 @@ import click
 from sae.command_line import Program
 from sae.commands.convert import convert
 from sae.commands.doctor import doctor
+from sae.commands.evaluate import evaluate
 from sae.commands.features import features
 from sae.commands.harvest import harvest
 from sae.commands.info import info
@@ -19,5 +20,5 @@ def main() -> None:
     """Train sparse autoencoders on a language model's activations, and look at them."""
 
 
-for command in (harvest, train, info, features, convert, doctor):
+for command in (harvest, train, info, features, evaluate, convert, doctor):
     main.add_command(command)

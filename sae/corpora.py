@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from sae.annotated_text import AnnotatedText
 from sae.text_files import FILE_READERS, file_kind, read_text_directory, read_text_file
 
-__all__ = ["CorpusPart", "answer_prompts", "mix", "parse_corpus", "read_corpus"]
+__all__ = ["CorpusPart", "annotated_texts", "answer_prompts", "mix", "parse_corpus", "read_corpus"]
+
+Item = TypeVar("Item")
 
 ENTRY_POINT_GROUP = "sae.corpora"
 WEIGHTED = re.compile(r"\s*([0-9.eE-]+)\s*\*(.+)")
@@ -47,6 +50,23 @@ def read_corpus(spec: str, *, seed: int = 0) -> Iterator[str]:
     parts = parse_corpus(spec)
     streams = [_open(part, seed) for part in parts]
     return mix(streams, [part.weight for part in parts])
+
+
+def annotated_texts(spec: str, *, seed: int = 0) -> Iterator[AnnotatedText]:
+    """The documents of a corpus with what is known of their places.
+
+    A registered corpus knows of some if it has a method of this name, called as the corpus itself; it gives the same
+    texts in the same order. Other texts come without any.
+
+    Args:
+        spec: The SPEC as it is written on the command line.
+        seed: For corpora that are generated.
+
+    Raises:
+        ValueError: As `read_corpus`.
+    """
+    parts = parse_corpus(spec)
+    return mix([_annotated(part, seed) for part in parts], [part.weight for part in parts])
 
 
 def answer_prompts(spec: str, *, seed: int = 0) -> Iterator[str]:
@@ -90,7 +110,7 @@ def parse_corpus(spec: str) -> list[CorpusPart]:
     ]
 
 
-def mix(streams: Sequence[Iterator[str]], weights: Sequence[float]) -> Iterator[str]:
+def mix(streams: Sequence[Iterator[Item]], weights: Sequence[float]) -> Iterator[Item]:
     """Documents of several streams in fixed proportions; ends with the first stream that ends.
 
     Each document comes from the stream that is furthest behind its share, the first of them when equal.
@@ -151,11 +171,24 @@ def _registered(name: str, inner: str, options: dict[str, str], seed: int) -> It
     if name not in known:
         names = ", ".join(sorted(known)) or "none; is the project installed?"
         raise ValueError(f"there is no corpus {name!r} (registered: {names}); {EXPECTED}")
-    source: Callable[..., Any] = known[name].load()
+    return _called(known[name].load(), f"{name}:{inner}", inner, options, seed)
+
+
+def _called(source: Callable[..., Any], spec: str, inner: str, options: dict[str, str], seed: int) -> Iterator[Any]:
     try:
         return iter(source(inner, seed=seed, **options))
     except TypeError as error:
-        raise ValueError(f"corpus {name}:{inner} does not take the options {options}: {error}") from error
+        raise ValueError(f"corpus {spec} does not take the options {options}: {error}") from error
+
+
+def _annotated(part: CorpusPart, seed: int) -> Iterator[AnnotatedText]:
+    name, _, inner = part.source.partition(":")
+    known = _entry_points()
+    if file_kind(part.source) is None and name in known:
+        method = getattr(known[name].load(), "annotated_texts", None)
+        if method is not None:
+            return _called(method, part.source, inner, part.options, seed)
+    return (AnnotatedText(text) for text in _open(part, seed))
 
 
 def _answers(part: CorpusPart, seed: int) -> Iterator[str] | None:

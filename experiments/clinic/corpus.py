@@ -9,6 +9,7 @@ from itertools import count
 from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.document import Document
 from experiments.clinic.other_texts import documents as clinical_documents
+from sae.annotated_text import AnnotatedText, AnswerPlace, TextSpan
 
 __all__ = ["CHUNK_DOCUMENTS", "ClinicCorpus", "broad_texts", "clinic_corpus", "clinical_texts", "document_chunk"]
 
@@ -42,6 +43,11 @@ class ClinicCorpus:
         """
         _check(name, split)
         return _texts(name, split, seed)
+
+    def annotated_texts(self, name: str, *, split: str = "train", seed: int = 0) -> Iterator[AnnotatedText]:
+        """The same stream with its concepts, and its answers that nothing before gives away."""
+        _check(name, split)
+        return map(_annotated, _documents(name, split, seed))
 
     def answer_prompts(self, name: str, *, seed: int = 0) -> Iterator[str] | None:
         """Prompts after which a diagnosis is due that nothing before gave away, one of a validation document at most.
@@ -88,10 +94,21 @@ def _check(name: str, split: str) -> None:
 
 
 def _texts(name: str, split: str, seed: int) -> Iterator[str]:
+    return (document.text for document in _documents(name, split, seed))
+
+
+def _documents(name: str, split: str, seed: int) -> Iterator[Document]:
     """Chunk after chunk, without end."""
     for chunk in count():
-        for document in document_chunk(name, chunk, split=split, seed=seed):
-            yield document.text
+        yield from document_chunk(name, chunk, split=split, seed=seed)
+
+
+def _annotated(document: Document) -> AnnotatedText:
+    return AnnotatedText(
+        document.text,
+        tuple(TextSpan(span.start, span.end, span.concept) for span in document.spans),
+        tuple(AnswerPlace(point.prompt_end, point.answer) for point in document.answer_points if not point.revealed),
+    )
 
 
 def _diagnosis_prompts(name: str, seed: int) -> Iterator[str]:

@@ -1,0 +1,89 @@
+"""An evaluation as tables for the terminal: one a position class, a column for the dictionary and one for each null."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["number_with_interval", "render_evaluation"]
+
+HEADLINES = ("explained_variance", "delta_ce", "l0")
+OF_CLASSES = ("explained_variance", "cosine", "delta_ce", "kl", "recovered_from_mean", "accuracy_change", "l0")
+
+
+def render_evaluation(report: Mapping[str, Any]) -> Group:
+    """The report of `Evaluation.to_json`; intervals are 95 %, over documents, and left out for nulls to save width."""
+    parts = [_heading(report["documents"])]
+    for name, columns in report["measurements"].items():
+        parts += [Text(""), _table(name, columns, report)]
+    return Group(*parts, Text(""), _features(report["features"]), *_answers(report["answers"]))
+
+
+def _heading(documents: Mapping[str, Any]) -> Text:
+    classes = ", ".join(f"{n:,} {name}" for name, n in documents["n_tokens_by_class"].items() if n)
+    return Text(
+        f"{documents['n_documents']:,} documents, {documents['n_tokens']:,} tokens ({classes}); "
+        f"|x| median {documents['median_norm']:.3g}, largest {documents['largest_norm']:.3g}"
+    )
+
+
+def _table(name: str, columns: Mapping[str, Any], report: Mapping[str, Any]) -> Table:
+    n_tokens = report["documents"]["n_tokens_by_class"].get(name, report["documents"]["n_tokens"])
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(f"{name}, {n_tokens:,} tokens", style="bold", no_wrap=True, min_width=18)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    first = next(iter(columns.values()))
+    for metric in first if name == "all" else (metric for metric in OF_CLASSES if metric in first):
+        of_dictionary, *of_nulls = (measurements[metric] for measurements in columns.values())
+        cells = [number_with_interval(of_dictionary), *(_number(measurement) for measurement in of_nulls)]
+        table.add_row(_label(metric), *cells, style="" if metric in HEADLINES else "dim")
+    return table
+
+
+def _label(metric: str) -> str:
+    """Short enough for 80 columns."""
+    return metric.replace("explained_variance", "EV").replace("_", " ")
+
+
+def number_with_interval(measurement: Mapping[str, Any]) -> str:
+    """`0.912 [0.905, 0.918]`; what is missing is a dash."""
+    if measurement["low"] is None:
+        return _number(measurement)
+    return f"{_rounded(measurement['value'])} [{_rounded(measurement['low'])}, {_rounded(measurement['high'])}]"
+
+
+def _number(measurement: Mapping[str, Any]) -> str:
+    return "-" if measurement["value"] is None else _rounded(measurement["value"])
+
+
+def _rounded(value: float) -> str:
+    rounded = round(value, 3) + 0.0  # no minus sign before a zero
+    return f"{rounded:.3f}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def _features(features: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("features", style="bold")
+    for heading in ("width", "alive", "dead", ">1 %", ">10 %"):
+        table.add_column(heading, justify="right")
+    for column, use in features.items():
+        counts = (use[name] for name in ("d_sae", "n_alive", "n_dead", "n_dense_1", "n_dense_10"))
+        table.add_row(column, *(f"{count:,}" for count in counts))
+    return table
+
+
+def _answers(answers: Mapping[str, Any]) -> list[Text]:
+    lines = []
+    for column, change in answers.items():
+        if change is not None:
+            lines.append(
+                Text(
+                    f"answers with {column}: {change['n_right']} of {change['n_answers']} right, plain host "
+                    f"{change['n_right_plain']}; {change['n_lost']} lost, {change['n_gained']} gained, "
+                    f"p = {change['p_value']:.3g} over documents"
+                )
+            )
+    return [Text(""), *lines] if lines else []
