@@ -14,7 +14,7 @@ from torch import Tensor
 from sae.evaluation.document_statistics import N_BLOCKS, EvaluationTable
 from sae.measurement import Measurement, bootstrap
 
-__all__ = ["METRICS", "Metric", "Sums", "measure", "measure_difference"]
+__all__ = ["METRICS", "Metric", "Sums", "measure", "measure_difference", "statistic"]
 
 SMALLEST_SPREAD = 1e-9
 """Share of the squares below which what is left about the mean is rounding: one vector over and over."""
@@ -90,9 +90,8 @@ def measure(
     Raises:
         ValueError: There is no such dictionary or class, or the metric is not known for classes.
     """
-    arm = _arm_of(metric, table, name, position_class)
     return bootstrap(
-        lambda counts: metric.function(arm(counts)),
+        statistic(metric, table, name, position_class=position_class),
         _n_units(metric, table),
         seed=seed,
         unit=metric.unit,
@@ -125,14 +124,25 @@ def measure_difference(
             f"{first[1]!r} and {second[1]!r} were evaluated on different documents, expected the same ones for a "
             "comparison in pairs; evaluate both on one corpus with one seed and as many tokens"
         )
-    of_first, of_second = (_arm_of(metric, *arm, position_class) for arm in (first, second))
+    of_first, of_second = (statistic(metric, *arm, position_class=position_class) for arm in (first, second))
     return bootstrap(
-        lambda counts: metric.function(of_second(counts)) - metric.function(of_first(counts)),
+        lambda counts: of_second(counts) - of_first(counts),
         _n_units(metric, first[0]),
         seed=seed,
         unit=metric.unit,
         higher_is_better=metric.higher_is_better,
     )
+
+
+def statistic(
+    metric: Metric, table: EvaluationTable, name: str, *, position_class: str | None = None
+) -> Callable[[Float64[Tensor, "draws units"]], Float64[Tensor, " draws"]]:
+    """The metric as a function of how often each unit counts; for comparisons of more than two dictionaries.
+
+    Arguments and errors are those of `measure`.
+    """
+    arm = _arm_of(metric, table, name, position_class)
+    return lambda counts: metric.function(arm(counts))
 
 
 def _n_units(metric: Metric, table: EvaluationTable) -> int:
