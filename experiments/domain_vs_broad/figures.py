@@ -1,6 +1,7 @@
 """The figures of the report."""
 
 from matplotlib import pyplot
+from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
 from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS
 from experiments.domain_vs_broad.comparison import Comparison
@@ -25,6 +26,9 @@ def curve_figure(comparison: Comparison, metric: str) -> Figure:
         for arm in NULL_ARMS:
             _draw(panel, comparison, text, arm, metric, color="#777777", linestyle=NULL_STYLES[arm])
         panel.set(xscale="log", xlabel=f"measured L0 on {text} text", title=f"judged on {text} text")
+        panel.xaxis.set_major_locator(FixedLocator([float(2**power) for power in range(-2, 12)]))
+        panel.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        panel.xaxis.set_minor_locator(NullLocator())
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(LABELS[metric])
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center", frameon=False)

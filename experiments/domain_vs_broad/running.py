@@ -148,8 +148,8 @@ def _is_done(directory: Path) -> bool:
 
 
 def _check_same_profile(profile: Profile, path: Path) -> None:
-    """Cells are only comparable when all but the number of seeds is equal."""
-    ours = {name: value for name, value in profile.to_json().items() if name != "seeds"}
+    """Cells are only comparable when all but the arms and the number of seeds is equal."""
+    ours = {name: value for name, value in profile.to_json().items() if name not in ("arms", "seeds")}
     ours = json.loads(json.dumps(ours))
     if path.is_file():
         theirs = json.loads(path.read_text("utf-8"))
