@@ -31,7 +31,7 @@ def evaluate_in_memory(
         host: Its host.
         documents: Held-out documents.
         residual: Whether to split the error.
-        bits: Whether to measure the description length, beside that of principal components of equal explained variance.
+        bits: Whether to measure the description length, beside that of principal components of equal variance.
         seed: Of the random null and of the resampling.
 
     Raises:

@@ -217,7 +217,7 @@ def test_what_cannot_be_described_is_refused(data):
     one = DocumentActivations(data.x[:25], torch.zeros(25, dtype=torch.long), 1)
     with pytest.raises(ValueError, match="1 document cannot be split in halves, expected at least 2"):
         description_length(sae, one)
-    with pytest.raises(ValueError, match="tolerance is 0.0, expected explained variance above 0"):
+    with pytest.raises(ValueError, match=r"tolerance is 0\.0, expected explained variance above 0"):
         description_length(sae, data, tolerance=0.0)
     with pytest.raises(ValueError, match="the activations are all equal, expected some that vary"):
         rounding_step(sae, torch.ones(5, D_MODEL), 0.01)
