@@ -1,4 +1,4 @@
-"""Known scores of what an evaluation adds to fidelity: its variants, the error's split, description length, matching."""
+"""Known scores of what an evaluation adds to fidelity: variants, the error's split, description length, matching."""
 
 import math
 from collections.abc import Iterator, Sequence

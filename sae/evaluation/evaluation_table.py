@@ -114,11 +114,11 @@ def _answers(answers: Mapping[str, Any]) -> list[Text]:
     lines = []
     for column, change in answers.items():
         if change is not None:
+            p = f"p = {change['p_value']:.2g}" if change["p_value"] > 0 else "p < 1e-300"
             lines.append(
                 Text(
-                    f"answers with {column}: {change['n_right']} of {change['n_answers']} right, plain host "
-                    f"{change['n_right_plain']}; {change['n_lost']} lost, {change['n_gained']} gained, "
-                    f"p = {change['p_value']:.3g} over documents"
+                    f"answers with {column}: {change['n_right']} of {change['n_answers']} right (plain "
+                    f"{change['n_right_plain']}), {change['n_lost']} lost, {change['n_gained']} gained, {p}"
                 )
             )
     return [Text(""), *lines] if lines else []

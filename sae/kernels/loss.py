@@ -72,9 +72,7 @@ class LossSettings:
         if self.sparsity == "quadratic" and not (self.l0_target is not None and self.l0_target > 0):
             raise ValueError(f"l0_target is {self.l0_target}, expected more than 0 for the quadratic penalty")
         if self.feature_costs is not None and self.sparsity != "step":
-            raise ValueError(
-                f"feature_costs were given with sparsity {self.sparsity!r}, expected them with 'step' only"
-            )
+            raise ValueError(f"feature_costs stand beside sparsity {self.sparsity!r}, expected them beside 'step' only")
 
     @property
     def gathers_window(self) -> bool:

@@ -67,7 +67,5 @@ def test_the_penalty_is_what_active_features_cost(make_case):
 @pytest.mark.parametrize("sparsity", ["none", "quadratic", "tanh"])
 def test_other_penalties_have_no_costs(sparsity):
     settings = LossSettings(sparsity, 0.7, 0.3, l0_target=3.0)
-    with pytest.raises(
-        ValueError, match=f"feature_costs were given with sparsity '{sparsity}', expected them with 'st"
-    ):
+    with pytest.raises(ValueError, match=f"feature_costs stand beside sparsity '{sparsity}', expected them"):
         replace(settings, feature_costs=COSTS)
