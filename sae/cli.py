@@ -3,6 +3,7 @@
 import click
 
 from sae.command_line import Program
+from sae.commands.compare import compare
 from sae.commands.convert import convert
 from sae.commands.doctor import doctor
 from sae.commands.evaluate import evaluate
@@ -20,5 +21,5 @@ def main() -> None:
     """Train sparse autoencoders on a language model's activations, and look at them."""
 
 
-for command in (harvest, train, info, features, evaluate, convert, doctor):
+for command in (harvest, train, info, features, evaluate, compare, convert, doctor):
     main.add_command(command)

@@ -89,7 +89,7 @@ def bootstrap(
 
 
 def resampled_counts(n_units: int, *, n_draws: int = N_DRAWS, seed: int = 0) -> Float64[Tensor, "draws units"]:
-    """How often each unit is drawn in each resample, with replacement; rows sum to `n_units`. Not to be written into."""
+    """How often each unit is drawn in each resample, with replacement; rows sum to `n_units`. To be read only."""
     return _drawn_counts(n_units, n_draws, seed)
 
 

@@ -45,6 +45,8 @@ def _choices(known: tuple[str, ...]) -> Any:
     "--classes", default=",".join(CLASSES), callback=_choices(CLASSES), help="Position classes to report apart."
 )
 @click.option("--nulls", default=",".join(NULLS), callback=_choices(NULLS), help="Columns beside the SAE.")
+@click.option("--residual", is_flag=True, help="Also split the error into its linear part and the rest.")
+@click.option("--bits", is_flag=True, help="Also measure the description length of a token.")
 @output_options
 @host_options
 @json_option
@@ -57,9 +59,9 @@ def evaluate(path: Path, out: Path | None, force: bool, as_json: bool, **options
     from sae.evaluation.table_files import save_table
 
     watch = Stopwatch()
-    evaluation, facts = _evaluate(path, options, watch)
+    evaluation, facts, in_memory = _evaluate(path, options, watch)
     with watch.stage("measure"):
-        report = evaluation.to_json(options["classes"])
+        report = {**evaluation.to_json(options["classes"]), **in_memory}
     target = out or default_output("sae-evaluate")
     record = result("evaluate", {"path": path, **options}, out=str(target), **facts, **report, seconds=watch.seconds)
     with output_directory(target, force=force) as directory:
@@ -78,11 +80,12 @@ def evaluate(path: Path, out: Path | None, force: bool, as_json: bool, **options
     click.echo(f"{target}", err=True)
 
 
-def _evaluate(path: Path, options: dict[str, Any], watch: Stopwatch) -> tuple[Any, dict[str, Any]]:
+def _evaluate(path: Path, options: dict[str, Any], watch: Stopwatch) -> tuple[Any, dict[str, Any], dict[str, Any]]:
     from sae.corpora import annotated_texts
     from sae.dictionary.autoencoder import SAE
     from sae.dictionary.host_record import check_recorded_host
-    from sae.evaluation.evaluating import evaluate as evaluate_dictionary
+    from sae.evaluation.evaluating import evaluate_documents, read_documents
+    from sae.evaluation.in_memory import evaluate_in_memory
     from sae.host.host import HostModel
     from sae.inspection.sources import recorded_corpus
 
@@ -90,13 +93,20 @@ def _evaluate(path: Path, options: dict[str, Any], watch: Stopwatch) -> tuple[An
         sae = SAE.load(path)
         host = HostModel.load(options["model"], device=options["device"], dtype=options["dtype"])
     check_recorded_host(sae.metadata, host, source=str(path))
-    with watch.stage("evaluate"):
-        texts = annotated_texts(options["corpus"], seed=options["seed"])
-        evaluation = evaluate_dictionary(
-            sae, host, texts, n_tokens=options["tokens"], nulls=options["nulls"], seed=options["seed"]
+    seed = options["seed"]
+    with watch.stage("read"):
+        texts = annotated_texts(options["corpus"], seed=seed)
+        documents = read_documents(host, texts, n_tokens=options["tokens"])
+    with watch.stage("in memory"):
+        # first, since it refuses what is too little
+        in_memory = evaluate_in_memory(
+            sae, host, documents, residual=options["residual"], bits=options["bits"], seed=seed
         )
-    return evaluation, {
+    with watch.stage("evaluate"):
+        evaluation = evaluate_documents(sae, host, documents, nulls=options["nulls"], seed=seed)
+    facts = {
         "model": {"name": host.name, "path": str(host.path)},
         "sae": {"path": str(path), "site": str(sae.site), "d_sae": sae.d_sae, "sha256": sae.content_hash},
         "trained_on_this_corpus": recorded_corpus(sae) == options["corpus"],
     }
+    return evaluation, facts, in_memory

@@ -1,10 +1,10 @@
 """How many bits a token costs when its activation is sent as a dictionary's features, at a fixed distortion.
 
-Ayonrinde, Pearce and Sharkey 2024 (arXiv 2410.11179) bound the length by L0 * (bits of a value + log2 d_sae). Here it is
-the length under a code that can be sent:
+Ayonrinde, Pearce and Sharkey 2024 (arXiv 2410.11179) bound the length by L0 * (bits of a value + log2 d_sae). Here it
+is the length under a code that can be sent:
 
-1. Activations are rounded, feature by feature in steps that move x_hat by one common amount, as coarsely as costs a given
-   share of explained variance.
+1. Activations are rounded, feature by feature in steps that move x_hat by one common amount, as coarsely as costs a
+   given share of explained variance.
 2. Which features are active and how strongly is coded with frequencies of one half of the documents and paid for on the
    other half, in both directions. For one feature and token the chain rule is exact: whether it is active, and only if
    it is, its value. The values' frequencies are of active values alone.

@@ -19,7 +19,15 @@ from sae.host.host import HostModel
 from sae.host.sites import Site
 from sae.measurement import Measurement
 
-__all__ = ["DICTIONARY", "LONGEST_DOCUMENT", "Evaluation", "evaluate", "evaluate_documents", "site_of"]
+__all__ = [
+    "DICTIONARY",
+    "LONGEST_DOCUMENT",
+    "Evaluation",
+    "evaluate",
+    "evaluate_documents",
+    "read_documents",
+    "site_of",
+]
 
 DICTIONARY = "sae"
 ALL = "all"
@@ -116,9 +124,13 @@ def evaluate(
         ValueError: The dictionary does not know its site or is of another host, no text has a token, or a null is
             unknown.
     """
+    return evaluate_documents(sae, host, read_documents(host, texts, n_tokens=n_tokens), nulls=nulls, seed=seed)
+
+
+def read_documents(host: HostModel, texts: Iterable[AnnotatedText], *, n_tokens: int) -> list[EvaluationDocument]:
+    """The documents that `evaluate` evaluates; arguments as there."""
     context_tokens = min(host.context_length, LONGEST_DOCUMENT)
-    documents = read_evaluation_documents(host, texts, n_tokens=n_tokens, context_tokens=context_tokens)
-    return evaluate_documents(sae, host, documents, nulls=nulls, seed=seed)
+    return read_evaluation_documents(host, texts, n_tokens=n_tokens, context_tokens=context_tokens)
 
 
 def evaluate_documents(

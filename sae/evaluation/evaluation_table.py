@@ -18,7 +18,42 @@ def render_evaluation(report: Mapping[str, Any]) -> Group:
     parts = [_heading(report["documents"])]
     for name, columns in report["measurements"].items():
         parts += [Text(""), _table(name, columns, report)]
-    return Group(*parts, Text(""), _features(report["features"]), *_answers(report["answers"]))
+    parts += [Text(""), _features(report["features"]), *_answers(report["answers"])]
+    for name, render in (("residual_error", _residual_error), ("description_length", _description_length)):
+        if name in report:
+            parts += [Text(""), render(report[name])]
+    return Group(*parts)
+
+
+def _residual_error(report: Mapping[str, Any]) -> Group:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("error of", style="bold")
+    for heading in ("EV", "linear FVU", "nonlinear FVU", "linear share"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, parts in report["parts"].items():
+        nonlinear, share = number_with_interval(parts["fvu_nonlinear"]), number_with_interval(parts["linear_share"])
+        table.add_row(name, _number(parts["explained_variance"]), _number(parts["fvu_linear"]), nonlinear, share)
+    costs = report["causal_split"]
+    line = (
+        f"delta CE {number_with_interval(costs['delta_ce'])} nats; with the nonlinear error alone "
+        f"{number_with_interval(costs['delta_ce_nonlinear'])}, with the linear alone "
+        f"{number_with_interval(costs['delta_ce_linear'])}"
+    )
+    return Group(table, Text(line))
+
+
+def _description_length(report: Mapping[str, Any]) -> Group:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("bits a token", style="bold")
+    for name in report:
+        table.add_column(name, justify="right", no_wrap=True)
+    first = next(iter(report.values()))
+    for code in first["bits"]:
+        table.add_row(f"{code} code", *(number_with_interval(found["bits"][code]) for found in report.values()))
+    table.add_row("of which values", *(number_with_interval(found["value_bits"]) for found in report.values()))
+    table.add_row("EV when rounded", *(_rounded(found["explained_variance_rounded"]) for found in report.values()))
+    spread = f"the decoder spread over {first['n_tokens']:,} tokens"
+    return Group(table, Text(f"and {_rounded(first['dictionary_bits'])} for {spread}"))
 
 
 def _heading(documents: Mapping[str, Any]) -> Text:
@@ -79,11 +114,11 @@ def _answers(answers: Mapping[str, Any]) -> list[Text]:
     lines = []
     for column, change in answers.items():
         if change is not None:
+            p = f"p = {change['p_value']:.2g}" if change["p_value"] > 0 else "p < 1e-300"
             lines.append(
                 Text(
-                    f"answers with {column}: {change['n_right']} of {change['n_answers']} right, plain host "
-                    f"{change['n_right_plain']}; {change['n_lost']} lost, {change['n_gained']} gained, "
-                    f"p = {change['p_value']:.3g} over documents"
+                    f"answers with {column}: {change['n_right']} of {change['n_answers']} right (plain "
+                    f"{change['n_right_plain']}), {change['n_lost']} lost, {change['n_gained']} gained, {p}"
                 )
             )
     return [Text(""), *lines] if lines else []

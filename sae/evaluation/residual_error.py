@@ -22,7 +22,16 @@ from sae.evaluation.nulls import random_dictionary
 from sae.evaluation.shrinkage import rescaled, rescaled_features
 from sae.measurement import Measurement, bootstrap
 
-__all__ = ["TOKENS_PER_DIMENSION", "ErrorParts", "error_parts", "residual_error"]
+__all__ = [
+    "TOKENS_PER_DIMENSION",
+    "ErrorParts",
+    "check_size",
+    "error_parts",
+    "fit_error",
+    "pca_of_equal_variance",
+    "reconstructed",
+    "residual_error",
+]
 
 TOKENS_PER_DIMENSION = 50
 SEARCH_STEPS = 8
@@ -78,16 +87,16 @@ def residual_error(sae: SAE, activations: DocumentActivations, *, seed: int = 0)
     Raises:
         ValueError: There are fewer than 50 tokens for each coordinate, or too few documents.
     """
-    _check_size(activations)
+    check_size(*activations.x.shape)
     x, token_documents = activations.x, activations.token_documents
-    x_hat = _reconstructed(sae, x)
+    x_hat = reconstructed(sae, x)
     wanted = _explained(x, x_hat)
     reconstructions: dict[str, Callable[[], Tensor]] = {
         "sae": lambda: x_hat,
         "rescaled": lambda: rescaled(x, x_hat, token_documents),
         "features rescaled": lambda: rescaled_features(sae, x, token_documents),
-        "pca": lambda: _reconstructed(_pca_of(x, wanted), x),
-        "random": lambda: _reconstructed(_random_of(x, wanted, sae.d_sae, seed), x),
+        "pca": lambda: reconstructed(pca_of_equal_variance(x, x_hat), x),
+        "random": lambda: reconstructed(_random_of(x, wanted, sae.d_sae, seed), x),
     }
     return {name: error_parts(name, activations, make(), seed=seed) for name, make in reconstructions.items()}
 
@@ -174,8 +183,12 @@ def _size_share(sums: dict[str, Tensor]) -> Float64[Tensor, " draws"]:
     return (1 - sums["size_rest_square"] / torch.where(scatter > 0, scatter, torch.nan))[:, 0]
 
 
-def _check_size(activations: DocumentActivations) -> None:
-    n_tokens, d_model = activations.x.shape
+def check_size(n_tokens: int, d_model: int) -> None:
+    """Make sure that there are enough tokens to fit linear maps.
+
+    Raises:
+        ValueError: There are fewer than 50 for each coordinate.
+    """
     if n_tokens < TOKENS_PER_DIMENSION * d_model:
         raise ValueError(
             f"{n_tokens} tokens are too few to fit maps of d_model {d_model}, expected at least "
@@ -184,7 +197,8 @@ def _check_size(activations: DocumentActivations) -> None:
 
 
 @torch.no_grad()
-def _reconstructed(sae: SAE, x: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens d_model"]:
+def reconstructed(sae: SAE, x: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens d_model"]:
+    """What a dictionary makes of activations."""
     return torch.cat([sae.decode_sparse(sae.encode_sparse(rows)) for rows in x.split(SEARCH_TOKENS)])
 
 
@@ -193,11 +207,11 @@ def _explained(x: Tensor, x_hat: Tensor) -> float:
     return float(1 - (x - x_hat).double().square().sum() / centred.square().sum())
 
 
-def _pca_of(x: Tensor, wanted: float) -> SAE:
-    """As many components as come closest to the wanted explained variance."""
+def pca_of_equal_variance(x: Float[Tensor, "tokens d_model"], x_hat: Float[Tensor, "tokens d_model"]) -> SAE:
+    """As many principal components as come closest to the explained variance of a reconstruction."""
     shares = torch.linalg.eigvalsh(x.double().T.cov()).flip(0)
     explained = torch.cat([shares.new_zeros(1), shares.cumsum(0) / shares.sum()])
-    k = int((explained - wanted).abs().argmin())
+    k = int((explained - _explained(x, x_hat)).abs().argmin())
     return pca_sae(x, k) if k else constant_sae(x.double().mean(0).float())
 
 
@@ -213,7 +227,7 @@ def _random_of(x: Tensor, wanted: float, d_sae: int, seed: int) -> SAE:
 
     for _ in range(SEARCH_STEPS):
         middle = (low + high) / 2
-        if _explained(sample, _reconstructed(of(middle), sample)) < wanted:
+        if _explained(sample, reconstructed(of(middle), sample)) < wanted:
             low = middle
         else:
             high = middle

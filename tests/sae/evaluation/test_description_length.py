@@ -98,16 +98,16 @@ def test_features_after_the_previous_token_by_hand():
 
 def test_a_feature_that_stays_is_cheaper_after_its_previous_token():
     generator = torch.Generator().manual_seed(0)
-    runs = (torch.rand(200, 5, generator=generator) > 0.5).float().repeat_interleave(10, 0)
-    acts, halves = FeatureActs.from_dense(runs), torch.arange(2000) // 1000
-    follows = torch.ones(2000, dtype=torch.bool)
+    runs = (torch.rand(2000, 5, generator=generator) > 0.5).float().repeat_interleave(10, 0)
+    acts, halves = FeatureActs.from_dense(runs), torch.arange(20_000) // 10_000
+    follows = torch.ones(20_000, dtype=torch.bool)
 
     of_each = {name: float(code(acts, halves, follows).mean()) for name, code in SUPPORT_CODES.items()}
 
     assert of_each["independent"] == pytest.approx(5, abs=0.05)
     # 9 of 10 stay for sure, 1 of 10 is a fair coin: 0.05 of changes
     entropy = -(0.05 * log2(0.05) + 0.95 * log2(0.95))
-    assert of_each["after previous"] == pytest.approx(5 * entropy, rel=0.1)
+    assert of_each["after previous"] == pytest.approx(5 * entropy, rel=0.02)
 
 
 def test_the_chain_rule_is_exact():
@@ -217,7 +217,7 @@ def test_what_cannot_be_described_is_refused(data):
     one = DocumentActivations(data.x[:25], torch.zeros(25, dtype=torch.long), 1)
     with pytest.raises(ValueError, match="1 document cannot be split in halves, expected at least 2"):
         description_length(sae, one)
-    with pytest.raises(ValueError, match="tolerance is 0, expected explained variance above 0"):
-        description_length(sae, data, tolerance=0)
+    with pytest.raises(ValueError, match=r"tolerance is 0\.0, expected explained variance above 0"):
+        description_length(sae, data, tolerance=0.0)
     with pytest.raises(ValueError, match="the activations are all equal, expected some that vary"):
         rounding_step(sae, torch.ones(5, D_MODEL), 0.01)

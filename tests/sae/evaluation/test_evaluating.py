@@ -123,6 +123,34 @@ def test_the_program_prints_a_table(model, tmp_path):
     assert "random" not in result.stdout
 
 
+def test_the_error_is_split_and_bits_are_counted(model, tmp_path):
+    lines = [json.dumps({"text": text.text}) for text in texts(400)]
+    (model / "long.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    args = ["--corpus", str(model / "long.jsonl"), "--tokens", "1600", "--residual", "--bits", "--nulls", "mean"]
+    result = run(model, *args, "--out", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.stderr
+    record = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+
+    assert list(record["residual_error"]["parts"]) == ["sae", "rescaled", "features rescaled", "pca", "random"]
+    whole = record["measurements"]["all"]["sae"]
+    of_error = record["residual_error"]["parts"]["sae"]["explained_variance"]
+    # two ways to the same numbers, over the same documents
+    for end in ("value", "low", "high"):
+        assert of_error[end] == pytest.approx(whole["explained_variance"][end], abs=1e-4)
+    assert record["residual_error"]["causal_split"]["delta_ce"]["value"] == pytest.approx(
+        whole["delta_ce"]["value"], abs=1e-4
+    )
+    assert list(record["description_length"]) == ["sae", "pca"]
+    assert "linear share" in result.stdout
+    assert "bits a token" in result.stdout
+
+
+def test_too_few_tokens_for_the_split_are_refused_before_anything_runs(model):
+    result = run(model, "--residual")
+    assert result.exit_code == 1
+    assert "300 tokens are too few to fit maps of d_model 32, expected at least 1600" in result.stderr
+
+
 def test_wrong_usage_is_one_line(model):
     result = run(model, "--nulls", "noise")
     assert result.exit_code == 2
