@@ -54,7 +54,8 @@ class Profile:
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name, without where the hosts lie on this machine."""
-        return {**asdict(self), "hosts": [name for name, _ in self.hosts], "arms": list(self.arms)}
+        fields = {**asdict(self), "hosts": [name for name, _ in self.hosts]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 
 
 def _clinic() -> Profile:
