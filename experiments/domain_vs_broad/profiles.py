@@ -72,10 +72,10 @@ def _clinic() -> Profile:
         judged_broad="clinic:broad:split=test",
         d_sae=512,
         l0=(4.0, 8.0, 16.0, 32.0),
-        n_tokens=500_000,
-        harvested=250_000,
+        n_tokens=300_000,
+        harvested=200_000,
         seeds=(0, 1, 2),
-        evaluated=60_000,
+        evaluated=30_000,
         context=256,
         warning=CASES + "The host is small and its text is generated from a knowledge base: a check, not the headline.",
     )
