@@ -30,7 +30,7 @@ __all__ = ["TOLERANCE", "WEIGHT_BITS", "DescriptionLength", "description_length"
 TOLERANCE = 0.005
 WEIGHT_BITS = 16
 SEARCH_TOKENS = 8192
-SEARCH_STEPS = 16
+SEARCH_STEPS = 20
 
 
 @dataclass(frozen=True)
