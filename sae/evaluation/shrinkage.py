@@ -82,7 +82,7 @@ class _Equations:
 
     @classmethod
     def total(cls, parts: "list[_Equations]") -> "_Equations":
-        return cls(*(sum(getattr(part, field.name) for part in parts) for field in fields(cls)))  # type: ignore[arg-type]
+        return cls(*(sum(getattr(part, field.name) for part in parts) for field in fields(cls)))
 
 
 def _solved(sae: SAE, equations: _Equations) -> tuple[NDArray, NDArray]:
