@@ -6,6 +6,7 @@ by a map that saw its document, neither in fitting nor in the choice of the pena
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int64
@@ -117,7 +118,7 @@ def _moments(x: Tensor, y: Tensor, chosen: Tensor) -> _Moments:
     d_model, n_outputs = x.shape[1], y.shape[1]
     # about the first moments of a few tokens, so that little cancels
     x_shift, y_shift = x[:TOKENS_PER_CHUNK].double().mean(0), y[:TOKENS_PER_CHUNK].double().mean(0)
-    zeros = {"dtype": torch.float64, "device": x.device}
+    zeros: Any = {"dtype": torch.float64, "device": x.device}
     sum_x, sum_y, yy = torch.zeros(d_model, **zeros), torch.zeros(n_outputs, **zeros), torch.zeros(n_outputs, **zeros)
     xx, xy = torch.zeros(d_model, d_model, **zeros), torch.zeros(d_model, n_outputs, **zeros)
     for rows in chosen.nonzero()[:, 0].split(TOKENS_PER_CHUNK):

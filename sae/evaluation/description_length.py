@@ -29,7 +29,7 @@ __all__ = ["TOLERANCE", "WEIGHT_BITS", "DescriptionLength", "description_length"
 
 TOLERANCE = 0.005
 WEIGHT_BITS = 16
-SEARCH_TOKENS = 16_384
+SEARCH_TOKENS = 8192
 SEARCH_STEPS = 20
 
 

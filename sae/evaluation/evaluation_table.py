@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +15,7 @@ OF_CLASSES = ("explained_variance", "cosine", "delta_ce", "kl", "recovered_from_
 
 def render_evaluation(report: Mapping[str, Any]) -> Group:
     """The report of `Evaluation.to_json`; intervals are 95 %, over documents, and left out for nulls to save width."""
-    parts = [_heading(report["documents"])]
+    parts: list[RenderableType] = [_heading(report["documents"])]
     for name, columns in report["measurements"].items():
         parts += [Text(""), _table(name, columns, report)]
     parts += [Text(""), _features(report["features"]), *_answers(report["answers"])]

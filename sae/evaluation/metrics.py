@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from sae.evaluation.document_statistics import N_BLOCKS, EvaluationTable
+from sae.evaluation.document_statistics import N_BLOCKS, DictionaryStatistics, EvaluationTable, TextStatistics
 from sae.measurement import Measurement, bootstrap
 
 __all__ = ["METRICS", "Metric", "Sums", "measure", "measure_difference", "statistic"]
@@ -159,7 +159,7 @@ def _arm_of(
         raise ValueError(f"dictionary {name!r} is not in the table, expected one of {', '.join(table.dictionaries)}")
     n_units = _n_units(metric, table)
     names = (name, "zero", "mean")
-    parts = [table.text, *(table.dictionaries[found] for found in names)]
+    parts: list[TextStatistics | DictionaryStatistics] = [table.text, *(table.dictionaries[found] for found in names)]
     columns = [{key: tensor[:n_units] for key, tensor in table.columns(part, position_class).items()} for part in parts]
     return lambda counts: Arm(*(Sums(column, counts) for column in columns))
 

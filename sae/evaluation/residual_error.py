@@ -18,6 +18,7 @@ from sae.dictionary.autoencoder import SAE
 from sae.evaluation.cross_fitted_ridge import CrossFit, cross_fit
 from sae.evaluation.degenerate import constant_sae, pca_sae
 from sae.evaluation.document_activations import DocumentActivations
+from sae.evaluation.metrics import Sums
 from sae.evaluation.nulls import random_dictionary
 from sae.evaluation.shrinkage import rescaled, rescaled_features
 from sae.measurement import Measurement, bootstrap
@@ -136,9 +137,9 @@ def error_parts(
         "size_rest_square": activations.sums(rest[:, -1:].double().square()),
     }
 
-    def measured(statistic: Callable[[dict[str, Tensor]], Tensor], higher_is_better: bool | None) -> Measurement:
+    def measured(statistic: Callable[[Sums], Tensor], higher_is_better: bool | None) -> Measurement:
         return bootstrap(
-            lambda counts: statistic({key: counts @ column for key, column in columns.items()}),
+            lambda counts: statistic(Sums(columns, counts)),
             activations.n_documents,
             seed=seed,
             higher_is_better=higher_is_better,
@@ -167,18 +168,19 @@ def fit_error(activations: DocumentActivations, x_hat: Float[Tensor, "tokens d_m
     return cross_fit(activations.x, targets, activations.token_documents, groups=groups)
 
 
-def _fvu(sums: dict[str, Tensor], what: str) -> Float64[Tensor, " draws"]:
+def _fvu(sums: Sums, what: str) -> Float64[Tensor, " draws"]:
     scatter = sums["x_square"][:, 0] - sums["x"].square().sum(1) / sums["n"][:, 0]
     return sums[what].sum(1) / scatter
 
 
-def _error_scatter(sums: dict[str, Tensor]) -> Float64[Tensor, "draws d_model"]:
+def _error_scatter(sums: Sums) -> Float64[Tensor, "draws d_model"]:
     """Sum of the squares of each coordinate of the error about its mean; not a number where it is only rounding."""
     scatter = sums["error_square"] - sums["error"].square() / sums["n"]
-    return torch.where(scatter > 1e-9 * sums["x_square"] / scatter.shape[1], scatter, torch.nan)
+    rounding = 1e-9 * sums["x_square"] / scatter.shape[1]
+    return torch.where(scatter > rounding, scatter, torch.nan)
 
 
-def _size_share(sums: dict[str, Tensor]) -> Float64[Tensor, " draws"]:
+def _size_share(sums: Sums) -> Float64[Tensor, " draws"]:
     scatter = sums["size_square"] - sums["size"].square() / sums["n"]
     return (1 - sums["size_rest_square"] / torch.where(scatter > 0, scatter, torch.nan))[:, 0]
 

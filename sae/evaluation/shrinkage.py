@@ -3,19 +3,25 @@
 Both corrections are fitted on some folds of documents and applied to the others.
 """
 
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import LinearOperator, cg
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from sae.dictionary.autoencoder import SAE
-from sae.dictionary.feature_acts import FeatureActs
 from sae.evaluation.cross_fitted_ridge import N_FOLDS, folds_of
 
 __all__ = ["rescaled", "rescaled_features"]
 
-N_STEPS = 60
-ACCURACY = 1e-6
+N_STEPS = 500
+ACCURACY = 1e-8
+"""Of the normal equations, relative to their right-hand side."""
 PRIOR = 1e-3
 """Share of a feature's own squared contribution with which its factor is held at 1: a rare feature keeps its scale."""
 CHUNK_BYTES = 64 * 2**20
@@ -44,90 +50,74 @@ def rescaled_features(
 ) -> Float[Tensor, "tokens d_model"]:
     """`b + sum_i s_i z_i d_i` with the factors s and the vector b of least squared error on the other folds.
 
-    Conjugate gradients on the normal equations, since their matrix would have d_sae^2 entries.
+    The normal equations are sums over tokens, so each fold's are made once and those of the other four added.
     """
     folds, found = folds_of(token_documents), torch.empty_like(x)
-    for fold in range(N_FOLDS):
-        chosen = folds == fold
-        factors, offset = _best_factors(sae, x, ~chosen)
-        for rows in chosen.nonzero()[:, 0].split(_chunk_tokens(sae)):
-            found[rows] = _decoded(sae, sae.encode_sparse(x[rows]), factors).to(x.dtype) + offset.to(x.dtype)
+    acts = sae.encode_sparse(x)
+    scales = csr_array((acts.values.double(), acts.feature_ids, acts.token_offsets), shape=(len(x), sae.d_sae))
+    rows = [(folds == fold).nonzero()[:, 0] for fold in range(N_FOLDS)]
+    equations = [_Equations.of(sae, scales[chosen.numpy()], x[chosen]) for chosen in rows]
+    for fold, chosen in enumerate(rows):
+        others = [equation for index, equation in enumerate(equations) if index != fold]
+        factors, offset = _solved(sae, _Equations.total(others))
+        weighted = scales[chosen.numpy()] @ (factors[:, None] * sae.decoder_rows.double().numpy())
+        found[chosen] = torch.from_numpy(weighted + offset).to(x.dtype)
     return found
 
 
-def _best_factors(
-    sae: SAE, x: Float[Tensor, "tokens d_model"], fitted: Bool[Tensor, " tokens"]
-) -> tuple[Float64[Tensor, " d_sae"], Float64[Tensor, " d_model"]]:
-    parts = [(sae.encode_sparse(x[rows]), x[rows]) for rows in fitted.nonzero()[:, 0].split(_chunk_tokens(sae))]
-    problem = _Problem(sae, parts)
-    start = torch.cat([torch.ones(sae.d_sae, dtype=torch.float64), sae.b_dec.double().cpu()]).to(x.device)
-    found = problem.solved(start)
-    return found[: sae.d_sae], found[sae.d_sae :]
+@dataclass(frozen=True, eq=False)
+class _Equations:
+    """Sums over tokens: z z^T, which is sparse, z x^T, z, x and 1."""
+
+    z_z: Any
+    z_x: NDArray
+    z: NDArray
+    x: NDArray
+    n: int
+
+    @classmethod
+    def of(cls, sae: SAE, scales: Any, x: Float[Tensor, "tokens d_model"]) -> "_Equations":
+        rows = x.double().numpy()
+        return cls(scales.T @ scales, scales.T @ rows, scales.sum(0), rows.sum(0), len(rows))
+
+    @classmethod
+    def total(cls, parts: "list[_Equations]") -> "_Equations":
+        return cls(*(sum(getattr(part, field.name) for part in parts) for field in fields(cls)))
 
 
-class _Problem:
-    """Least squares in the factors and the offset, both in one vector."""
+def _solved(sae: SAE, equations: _Equations) -> tuple[NDArray, NDArray]:
+    """Factors and offset by conjugate gradients, held a little at factors of 1."""
+    rows, d_sae = sae.decoder_rows.double().numpy(), sae.d_sae
+    products = _inner_products(equations.z_z.tocoo(), rows)
+    own = products.diagonal()
+    # a feature that is never active has nothing to say about its factor
+    prior = np.where(own > 0, PRIOR * own, 1.0)
 
-    def __init__(self, sae: SAE, parts: list[tuple[FeatureActs, Tensor]]) -> None:
-        self._sae, self._parts = sae, parts
-        squares = torch.zeros(sae.d_sae, dtype=torch.float64, device=sae.device)
-        for acts, _ in parts:
-            squares.index_add_(0, acts.feature_ids, acts.values.double().square())
-        n_tokens = sum(len(x) for _, x in parts)
-        own = squares * sae.decoder_rows.double().square().sum(1)
-        # a feature that is never active has nothing to say about its factor
-        self._prior = torch.cat([torch.where(own > 0, PRIOR * own, 1.0), torch.zeros_like(sae.b_dec.double())])
-        self._diagonal = torch.cat([own, torch.full_like(sae.b_dec.double(), n_tokens)]) + self._prior
+    def apply(vector: NDArray) -> NDArray:
+        factors, offset = vector[:d_sae], vector[d_sae:]
+        of_factors = products @ factors + prior * factors + equations.z * (rows @ offset)
+        return np.concatenate([of_factors, rows.T @ (equations.z * factors) + equations.n * offset])
 
-    def solved(self, start: Float64[Tensor, " unknowns"]) -> Float64[Tensor, " unknowns"]:
-        """Preconditioned conjugate gradients (Hestenes and Stiefel 1952) from a start, which is the prior too."""
-        found = start.clone()
-        rest = self._applied(start, against_x=True)
-        step = rest / self._diagonal
-        size = rest @ step
-        goal = ACCURACY**2 * size
-        for _ in range(N_STEPS):
-            if size <= goal:
-                break
-            image = self._applied(step, against_x=False) + self._prior * step
-            length = size / (step @ image)
-            found += length * step
-            rest = rest - length * image
-            scaled = rest / self._diagonal
-            size, before = rest @ scaled, size
-            step = scaled + size / before * step
-        return found
-
-    def _applied(self, vector: Float64[Tensor, " unknowns"], *, against_x: bool) -> Float64[Tensor, " unknowns"]:
-        """The matrix's transpose times what the vector reconstructs, or times what that leaves of x."""
-        d_sae = self._sae.d_sae
-        total = torch.zeros_like(vector)
-        for acts, x in self._parts:
-            image = _decoded(self._sae, acts, vector[:d_sae]) + vector[d_sae:]
-            image = x.double() - image if against_x else image
-            rows = self._sae.decoder_rows[acts.feature_ids].double()
-            products = (image[acts.token_ids()] * rows).sum(1) * acts.values.double()
-            total[:d_sae].index_add_(0, acts.feature_ids, products)
-            total[d_sae:] += image.sum(0)
-        return total
-
-
-def _decoded(sae: SAE, acts: FeatureActs, factors: Float64[Tensor, " d_sae"]) -> Float64[Tensor, "tokens d_model"]:
-    """`sum_i s_i z_i d_i`, without any bias."""
-    if len(acts.values) == 0:
-        return torch.zeros(acts.n_tokens, sae.d_model, dtype=torch.float64, device=sae.device)
-    weights = (acts.values.double() * factors[acts.feature_ids]).float()
-    summed = embedding_bag(
-        acts.feature_ids,
-        sae.decoder_rows,
-        acts.token_offsets,
-        mode="sum",
-        per_sample_weights=weights,
-        include_last_offset=True,
+    wanted = np.concatenate([(equations.z_x * rows).sum(1) + prior, equations.x])
+    scale = np.concatenate([own + prior, np.full(len(equations.x), float(equations.n))])
+    size = len(wanted)
+    found, _ = cg(
+        LinearOperator((size, size), matvec=apply, dtype=np.float64),
+        wanted,
+        x0=np.concatenate([np.ones(d_sae), sae.b_dec.double().numpy()]),
+        rtol=ACCURACY,
+        maxiter=N_STEPS,
+        M=LinearOperator((size, size), matvec=lambda vector: vector / scale, dtype=np.float64),
     )
-    return summed.double()
+    return found[:d_sae], found[d_sae:]
 
 
-def _chunk_tokens(sae: SAE) -> int:
-    """So many that the rows of their active features take little memory, at 64 of them a token."""
-    return max(1, CHUNK_BYTES // (8 * 64 * sae.d_model))
+def _inner_products(z_z: Any, rows: NDArray) -> Any:
+    """Each entry (i, j) of the sums times the inner product of decoder rows i and j."""
+    values = np.empty_like(z_z.data)
+    chunk = max(1, CHUNK_BYTES // (16 * rows.shape[1]))
+    for start in range(0, len(values), chunk):
+        some = slice(start, start + chunk)
+        left, right = rows[z_z.row[some]], rows[z_z.col[some]]
+        values[some] = z_z.data[some] * np.einsum("ij,ij->i", left, right)
+    return csr_array((values, (z_z.row, z_z.col)), shape=z_z.shape)

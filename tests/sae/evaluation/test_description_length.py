@@ -133,12 +133,24 @@ def test_the_chain_rule_is_exact():
 # The length
 
 
-def test_a_fixed_distortion(data):
+def test_rounding_is_as_coarse_as_the_distortion_allows(data):
     sae = random_sae(d_model=D_MODEL, d_sae=32)
+    acts = sae.encode(data.x)
+
+    def lost(step):
+        """What rounding to the middle of steps costs, written out densely."""
+        steps = step / sae.decoder_rows.norm(dim=1)
+        middle = sae.threshold + (((acts - sae.threshold) / steps).floor() + 0.5) * steps
+        rounded = sae.decode(torch.where(acts > 0, middle, 0.0))
+        errors = [(data.x - x_hat).square().sum() for x_hat in (sae.decode(acts), rounded)]
+        return float((errors[1] - errors[0]) / (data.x - data.x.mean(0)).square().sum())
+
     for tolerance in (0.001, 0.01, 0.1):
         found = description_length(sae, data, tolerance=tolerance)
-        lost = found.explained_variance - found.explained_variance_rounded
-        assert lost == pytest.approx(tolerance, rel=0.15)
+        assert found.explained_variance - found.explained_variance_rounded == pytest.approx(lost(found.step), abs=1e-5)
+        assert lost(found.step) <= tolerance + 1e-5
+        # the cost is not smooth in the step, but half as coarse again is too coarse
+        assert lost(1.5 * found.step) > tolerance
 
 
 def test_finer_rounding_costs_more_bits(data):
