@@ -73,13 +73,7 @@ def _by_share(axes: Axes, record: Record) -> None:
 
 
 def _line(
-    axes: Axes,
-    x: Sequence[int] | Sequence[float],
-    estimates: Sequence[Record],
-    errors: str,
-    *,
-    after: str = "",
-    dash: str = "-",
+    axes: Axes, x: Sequence[float | int], estimates: Sequence[Record], errors: str, *, after: str = "", dash: str = "-"
 ) -> None:
     """A curve with its band; what is withheld is left out."""
     points = [(at, found) for at, found in zip(x, estimates, strict=True) if found["value"] is not None]

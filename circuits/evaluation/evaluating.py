@@ -6,6 +6,7 @@ from typing import Any
 
 from circuits.effects.ensemble_effects import score_ensemble
 from circuits.evaluation.curves import SIZES, measure_curves
+from circuits.evaluation.edge_curves import measure_edges
 from circuits.evaluation.record import Evaluation
 from circuits.evaluation.selection import Ranking
 from circuits.graph.circuit import Circuit
@@ -18,7 +19,7 @@ from sae.host.host import HostModel
 
 __all__ = ["evaluate"]
 
-METHOD_OPTIONS = ("ig_steps",)
+METHOD_OPTIONS = ("ig_steps", "ig_rule", "ig_tolerance")
 """Of `score_nodes`, by their names in the record of a circuit."""
 
 
@@ -60,19 +61,23 @@ def evaluate(
     watch = Stopwatch()
     with watch.stage("load"):
         opened = reopen(loaded, workbench=workbench, model=model, device=device)
-    options = _method_options(loaded)
+    method, options = _rule(loaded)
     with watch.stage("nodes"):
-        effects = score_ensemble(opened.ensemble, loaded.method, **options)
+        effects = score_ensemble(opened.ensemble, method, **options)
     nodes, ranking = node_set(loaded), Ranking.by_effect(effects.at_places)
     with watch.stage("curves"):
         curves = measure_curves(opened.ensemble, nodes, ranking, effects.at_places, sizes=sizes, seed=seed)
-    case = NullCase(opened, effects, ranking, nodes, curves.scale, loaded.method, options, seed)
+    case = NullCase(opened, effects, ranking, nodes, curves.scale, method, options, seed)
     with watch.stage("nulls"):
         found = run_nulls(case, names, curves.circuit.faithfulness.value, n_draws=draws)
-    config = {"sizes": list(sizes), "nulls": names, "draws": draws, **options}
-    return Evaluation(loaded, curves, found, None, config, dict(watch.seconds))
+    with watch.stage("edges"):
+        edges = measure_edges(opened.ensemble, effects, loaded, nodes, curves.scale)
+    config = {"sizes": list(sizes), "nulls": names, "draws": draws, "method": method, **options}
+    return Evaluation(loaded, curves, found, edges, config, dict(watch.seconds))
 
 
-def _method_options(circuit: Circuit) -> Mapping[str, Any]:
+def _rule(circuit: Circuit) -> tuple[str, Mapping[str, Any]]:
+    """How the circuit's nodes were scored, and with which options; beside a learned mask by integrated gradients."""
     config = circuit.provenance["config"]
-    return {name: config[name] for name in METHOD_OPTIONS if name in config}
+    method = "integrated_gradients" if circuit.method == "mask" else circuit.method
+    return method, {name: config[name] for name in METHOD_OPTIONS if name in config}

@@ -19,7 +19,7 @@ class Evaluation:
         circuit: What was evaluated.
         curves: Faithfulness, completeness, CPR and CMD.
         nulls: For each null its faithfulness at the circuit's size, and the percentile of the circuit.
-        edges: The same as curves of edge-masked runs; None where those were not run.
+        edges: CPR and CMD of the edges among its features; None where there is none.
         config: How it was evaluated.
         seconds: By stage.
     """
