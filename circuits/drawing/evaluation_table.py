@@ -63,14 +63,16 @@ def _spread(record: Record) -> str:
 
 
 def _curves(record: Record) -> Table:
-    table = _plain("nodes", "faithfulness", "completeness", "errors kept", "errors as nodes")
+    table = _plain("nodes", "metric", "faithfulness", "completeness", "errors kept", "errors as nodes")
     curves = record["curves"]
     others = {name: {point["n_nodes"]: point for point in curves[name]} for name in ("kept", "as_nodes")}
     for point in curves["at_baseline"]:
         size = point["n_nodes"]
         beside = [others[name].get(size) for name in ("kept", "as_nodes")]
         cells = ["" if other is None else written(other["faithfulness"]) for other in beside]
-        table.add_row(str(size), written(point["faithfulness"]), written(point["completeness"]), *cells)
+        table.add_row(
+            str(size), signed(point["metric"]), written(point["faithfulness"]), written(point["completeness"]), *cells
+        )
     return table
 
 
@@ -87,7 +89,8 @@ def _nulls(record: Record) -> Table:
     table = _plain("null", "faithfulness", "draws", "percentile", "what it is")
     for name, null in record["nulls"].items():
         kept = null["faithfulness"]
-        cell = null["reason"] if kept["mean"] is None else _range(kept)
+        cell = "withheld" if record["faithfulness"]["reason"] else null["reason"]
+        cell = cell if kept["mean"] is None else _range(kept)
         percentile = "" if null["percentile"] is None else f"{null['percentile']:.0f}"
         table.add_row(name.replace("_", " "), cell, str(null["n_draws"]), percentile, null["meaning"])
     return table

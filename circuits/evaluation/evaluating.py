@@ -29,6 +29,7 @@ def evaluate(
     nulls: str | Sequence[str] = "all",
     sizes: Sequence[int] = SIZES,
     draws: int | None = None,
+    edges: bool = True,
     seed: int = 0,
     workbench: Workbench | None = None,
     model: str | Path | HostModel | None = None,
@@ -43,6 +44,7 @@ def evaluate(
         nulls: `all`, `none`, or names of `circuits.nulls.catalogue.NULLS`.
         sizes: Of the curves, in nodes.
         draws: Of each null, instead of its own number.
+        edges: Whether to run the edges among its features too, which takes long for many features and references.
         seed: Of the draws and of the bootstrap.
         workbench: The model with its dictionaries, if it is loaded already.
         model: The model, where it is not where the circuit says.
@@ -71,9 +73,10 @@ def evaluate(
     with watch.stage("nulls"):
         found = run_nulls(case, names, curves.circuit.faithfulness.value, n_draws=draws)
     with watch.stage("edges"):
-        edges = measure_edges(opened.ensemble, effects, loaded, nodes, curves.scale)
-    config = {"sizes": list(sizes), "nulls": names, "draws": draws, "method": method, **options}
-    return Evaluation(loaded, curves, found, edges, config, dict(watch.seconds))
+        is_wanted = edges and curves.scale.reason is None
+        of_edges = measure_edges(opened.ensemble, effects, loaded, nodes, curves.scale) if is_wanted else None
+    config = {"sizes": list(sizes), "nulls": names, "draws": draws, "edges": edges, "method": method, **options}
+    return Evaluation(loaded, curves, found, of_edges, config, dict(watch.seconds))
 
 
 def _rule(circuit: Circuit) -> tuple[str, Mapping[str, Any]]:
