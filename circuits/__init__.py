@@ -12,6 +12,9 @@ __getattr__, __dir__ = lazy_exports(
         "Workbench": "circuits.workbench",
         "discover": "circuits.discovery",
         "evaluate": "circuits.evaluation.evaluating",
+        "intervene": "circuits.verification.intervening",
+        "minimise": "circuits.minimal.minimising",
         "open_workbench": "circuits.workbench",
+        "verify": "circuits.verification.verifying",
     },
 )

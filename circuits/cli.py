@@ -6,8 +6,11 @@ from circuits.commands.diff import diff
 from circuits.commands.discover import EXAMPLE, discover
 from circuits.commands.evaluate import evaluate
 from circuits.commands.export import export
+from circuits.commands.intervene import intervene
 from circuits.commands.labels import labels
+from circuits.commands.minimise import minimise
 from circuits.commands.show import show
+from circuits.commands.verify import verify
 from circuits.commands.view import view
 from sae.command_line import Program
 
@@ -20,5 +23,5 @@ def main() -> None:
     """Find, test and look at the features that mediate a behaviour of a language model."""
 
 
-for command in (discover, evaluate, show, view, export, diff, labels):
+for command in (discover, evaluate, verify, minimise, intervene, show, view, export, diff, labels):
     main.add_command(command)

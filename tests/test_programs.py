@@ -62,7 +62,7 @@ def test_every_command_explains_itself(path, command):
 def test_wrong_usage_exits_with_2():
     result = CliRunner().invoke(program("circuits"), ["discover"])
     assert result.exit_code == 2
-    assert "Missing option '--prompt'" in result.stderr
+    assert "give either --prompt or --pairs" in result.stderr
 
 
 def test_a_failure_is_one_line_and_exits_with_1(tmp_path):

@@ -21,6 +21,7 @@ from torch import Tensor
 from circuits.effects.path_gradients import Path, of_prompt, path_gradient
 from circuits.effects.site_replacement import effect_of_replacing
 from circuits.runs.dictionaries import decoder_derivative, decoder_rows_of
+from circuits.runs.passes import in_passes
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
 
@@ -215,8 +216,8 @@ def _effect_of_adding(
     runs: Runs, site: Site, position: Int[Tensor, " nodes"], change: Float[Tensor, "nodes d_model"]
 ) -> Float[Tensor, " nodes"]:
     """m(clean with `change` added at its position) - m(clean), for each node by itself."""
-    measured = [change.new_zeros(0)]
-    for rows in torch.arange(len(position), device=position.device).split(runs.rows_per_pass()):
+
+    def measure(rows: Int[Tensor, " some"]) -> Float[Tensor, " some"]:
         added = change.new_zeros(len(rows), runs.batch.ids.shape[1], change.shape[1])
         added[torch.arange(len(rows)), position[rows]] = change[rows]
         added = added.repeat_interleave(runs.behaviour.rows_per_prompt, dim=0)
@@ -225,5 +226,6 @@ def _effect_of_adding(
             {site: partial(torch.add, added)},
             logits_to_keep=runs.behaviour.kept_logits,
         )
-        measured.append(runs.behaviour.metric(run.logits) - runs.clean_metric)
-    return torch.cat(measured)
+        return runs.behaviour.metric(run.logits) - runs.clean_metric
+
+    return torch.cat([change.new_zeros(0), *in_passes(len(position), runs.rows_per_pass(), measure)])

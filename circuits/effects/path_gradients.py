@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits.effects.site_replacement import effect_of_replacing
+from circuits.runs.passes import in_passes
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
 
@@ -82,11 +83,14 @@ def _explained(runs: Runs, site: Site, gradient: Float[Tensor, "references seq d
 def _at_points(runs: Runs, site: Site, n_points: int, rule: str) -> Float[Tensor, "references seq d_model"]:
     """Mean of the gradients at evenly spread points, which the references take in turn."""
     n_references = runs.baseline.n_references
-    points = torch.arange(n_points, device=runs.batch.ids.device)
-    summed = torch.zeros_like(runs.baseline.activations[site])
-    for some in points.split(runs.rows_per_pass()):
+    none = torch.zeros_like(runs.baseline.activations[site])
+
+    def gradients(some: Int[Tensor, " points"]) -> Float[Tensor, "references seq d_model"]:
+        some = some.to(none.device)
         alphas, references = (some + IG_RULES[rule]) / n_points, some % n_references
-        summed = summed.index_add(0, references, _gradient_at_points(runs, site, alphas, references))
+        return none.index_add(0, references, _gradient_at_points(runs, site, alphas, references))
+
+    summed = torch.stack(in_passes(n_points, runs.rows_per_pass(), gradients)).sum(dim=0)
     return summed * (n_references / n_points)
 
 

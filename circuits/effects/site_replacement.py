@@ -3,9 +3,10 @@
 from functools import partial
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from circuits.runs.passes import in_passes
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
 
@@ -14,8 +15,8 @@ __all__ = ["effect_of_replacing"]
 
 def effect_of_replacing(runs: Runs, site: Site) -> float:
     """m(clean with the whole site, features and errors, at its baseline) - m(clean), averaged over the references."""
-    total = 0.0
-    for rows in torch.arange(runs.baseline.n_references).split(runs.rows_per_pass()):
+
+    def change(rows: Int[Tensor, " some"]) -> float:
         batch = runs.batch.repeat(len(rows))
         target = runs.baseline_rows(site)[rows].repeat_interleave(runs.behaviour.rows_per_prompt, dim=0)
         is_node = batch.node_mask[..., None]
@@ -24,8 +25,10 @@ def effect_of_replacing(runs: Runs, site: Site) -> float:
             {site: partial(_put, target, is_node)},
             logits_to_keep=runs.behaviour.kept_logits,
         )
-        total += (runs.behaviour.metric(run.logits) - runs.clean_metric).sum().item()
-    return total / runs.baseline.n_references
+        return (runs.behaviour.metric(run.logits) - runs.clean_metric).sum().item()
+
+    n_references = runs.baseline.n_references
+    return sum(in_passes(n_references, runs.rows_per_pass(), change)) / n_references
 
 
 def _put(

@@ -13,6 +13,7 @@ clean value; with all of them and all features it is the model. Circuits are row
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,6 +23,7 @@ from circuits.effects.edge_effects import ERROR
 from circuits.runs.dictionaries import Dictionary, decoder_rows_of
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
+from circuits.runs.passes import in_passes
 from circuits.runs.runs import Runs
 from sae.host.reading_edits import ReadingEdit, host_edits
 from sae.host.sites import Site
@@ -59,11 +61,9 @@ def masked_metrics(runs: Runs, circuits: Sequence[NodeSet | None]) -> Float[Tens
     every = [cell for cell in cells if circuits[cell[0]] is ALL_FEATURES]
     for group, edit_of in ((some, _masked_edit), (every, _all_features_edit)):
         size = runs.rows_per_pass() if edit_of is _masked_edit else max(1, runs.rows_per_pass() // 8)
-        for start in range(0, len(group), size):
-            chunk = group[start : start + size]
-            found = _run_cells(runs, [(circuits[c], r) for c, r in chunk], edit_of)
-            for (circuit, reference), value in zip(chunk, found.tolist(), strict=True):
-                metrics[circuit, reference] = value
+        run = partial(_run_cells, runs, [(circuits[c], r) for c, r in group], edit_of)
+        for (circuit, reference), value in zip(group, chain(*in_passes(len(group), size, run)), strict=True):
+            metrics[circuit, reference] = value
     return metrics
 
 
@@ -81,13 +81,17 @@ def ensemble_metrics(ensemble: Ensemble, circuits: Sequence[NodeSet | None]) -> 
     return ensemble.over_units(per_run)
 
 
-def _run_cells(runs: Runs, cells: list[tuple[NodeSet | None, int]], edit_of: EditMaker) -> Float[Tensor, " cells"]:
+def _run_cells(
+    runs: Runs, all_cells: list[tuple[NodeSet | None, int]], edit_of: EditMaker, chosen: Int[Tensor, " cells"]
+) -> list[float]:
+    """m of the chosen cells: circuits, each under one reference."""
+    cells = [all_cells[index] for index in chosen.tolist()]
     batch = runs.batch.repeat(len(cells))
     references = torch.tensor([reference for _, reference in cells], device=batch.ids.device)
     node_sets = [circuit for circuit, _ in cells]
     edits = {site: edit_of(runs, site, node_sets, references, batch.node_mask) for site in runs.sites}
     run = runs.host.forward(batch, host_edits(edits, runs.input_sites), logits_to_keep=runs.behaviour.kept_logits)
-    return runs.behaviour.metric(run.logits)
+    return runs.behaviour.metric(run.logits).tolist()
 
 
 def _masked_edit(

@@ -6,6 +6,7 @@ point here learns nothing.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -133,4 +134,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         if with_content:
-            self.wfile.write(resource.content)
+            with suppress(ConnectionError):  # a reader that has gone away
+                self.wfile.write(resource.content)

@@ -81,7 +81,7 @@ class SAERecipe:
     """Validation tokens that the thresholds are calibrated on."""
     batch_tokens: int = 2048
     learning_rate: float = 2e-2
-    """Without clipping: the factors above were chosen with it."""
+    """With the loss in units of the variance and without clipping: the factors above were chosen with it."""
     sites: Mapping[str, SiteRecipe] = field(default_factory=lambda: dict(SITE_RECIPES))
     seed: int = 0
 
@@ -98,6 +98,7 @@ class SAERecipe:
             steps=of_site.steps,
             batch_tokens=self.batch_tokens,
             learning_rate=self.learning_rate,
+            loss_unit="variance",
             clipping="none",
             seed=self.seed,
         )

@@ -90,9 +90,15 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 @click.option("--gradient-through-window", is_flag=True, help="Pass the jump's gradient to encoder and bias too.")
 @click.option("--learning-rate", type=FiniteFloat(0.0), default=None, help="Peak rate [default: by d_model].")
 @click.option(
+    "--loss-unit",
+    type=click.Choice(("unexplained", "variance")),
+    default="unexplained",
+    help="What the loss is divided by: the share of the variance left unexplained keeps gradients of one size.",
+)
+@click.option(
     "--clipping",
     type=click.Choice(("none", "row", "global")),
-    default="global",
+    default="none",
     help="Which gradients are clipped, never those of thresholds; only without it a GPU fuses the optimiser in.",
 )
 @click.option("--batch-tokens", type=click.IntRange(min=1), default=2048, help="Tokens of an optimiser step.")
@@ -194,6 +200,7 @@ def _train(host: "HostModel", target: Path, options: dict[str, Any]) -> "list[Tr
         kernel=options["kernel"],
         batch_tokens=options["batch_tokens"],
         learning_rate=options["learning_rate"],
+        loss_unit=options["loss_unit"],
         clipping=options["clipping"],
         thresholds={name: options[name] for name in THRESHOLD_OPTIONS if options[name]},
         start=start,

@@ -95,6 +95,28 @@ class HostModel(CutPasses):
         self._run(edit_and_read, batch, **options)
         return ForwardPass(results["logits"], activations)
 
+    @torch.no_grad()
+    def forward_from(
+        self,
+        batch: TokenBatch,
+        site: Site,
+        activation: Float[Tensor, "batch seq d_model"],
+        *,
+        layer_input: Float[Tensor, "batch seq d_model"] | None = None,
+        logits_to_keep: int = 0,
+    ) -> Float[Tensor, "batch kept vocab"]:
+        """Logits with one site held at a given activation, without gradients; arguments as in `gradient_at`."""
+        [site] = self._live.in_order([site])
+        layer_input = None if layer_input is None else layer_input.to(self.dtype)
+        results: dict[str, Tensor] = {}
+
+        def hold_and_read() -> None:
+            self._live.hold(site, activation.to(self.dtype), layer_input)
+            results["logits"] = self._traced.output.logits
+
+        self._run(hold_and_read, batch, logits_to_keep=logits_to_keep)
+        return results["logits"]
+
     @torch.enable_grad()
     def gradients(
         self,

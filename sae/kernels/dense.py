@@ -44,7 +44,7 @@ def dense_gradients(
     l0 = active.sum(1, dtype=pre_acts.dtype)
 
     error = matmul(feature_acts, weights.decoder_rows) + (weights.b_dec - x)
-    r = error * token_scales(emphasis, len(x))
+    r = error * token_scales(emphasis, len(x), loss.error_weight)
     to_values = matmul(r, weights.decoder_rows.T)
     penalty = l0_penalty(l0, loss)
     decoder_gradient = matmul(feature_acts.T, r)

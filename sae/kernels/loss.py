@@ -1,6 +1,6 @@
 """What one training step minimises, and what it gives back: settings, gradients, statistics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -44,6 +44,7 @@ class LossSettings:
         pre_act_coefficient: lambda_P of `sum_i relu(theta_i - pi_i) * |d_i|` over dead features, not negative.
         reconstruction_moves_threshold: Whether the squared error (and the tanh penalty) moves the thresholds.
             Without it the window need only be counted, which keeps a wide window cheap.
+        error_weight: What the squared error is multiplied by; above 0.
     """
 
     sparsity: Sparsity
@@ -54,6 +55,7 @@ class LossSettings:
     gradient_through_window: bool = False
     pre_act_coefficient: float = 0.0
     reconstruction_moves_threshold: bool = True
+    error_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.sparsity not in get_args(Sparsity):
@@ -61,7 +63,7 @@ class LossSettings:
         for name in ("coefficient", "pre_act_coefficient"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
-        for name in ("bandwidth", "tanh_scale"):
+        for name in ("bandwidth", "tanh_scale", "error_weight"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         if self.sparsity == "quadratic" and not (self.l0_target is not None and self.l0_target > 0):
@@ -71,6 +73,15 @@ class LossSettings:
     def gathers_window(self) -> bool:
         """Whether features in the window need value gradients; otherwise counting them is enough."""
         return self.reconstruction_moves_threshold or self.gradient_through_window
+
+    def divided(self, unit: float) -> "LossSettings":
+        """The whole loss in another unit: everything in it, and so every gradient, divided by `unit`."""
+        return replace(
+            self,
+            coefficient=self.coefficient / unit,
+            pre_act_coefficient=self.pre_act_coefficient / unit,
+            error_weight=self.error_weight / unit,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +144,9 @@ def step_gradients(l0: Float[Tensor, " tokens"], loss: LossSettings) -> Float[Te
     return torch.zeros_like(l0)
 
 
-def token_scales(emphasis: Float[Tensor, "tokens 1"] | None, n_tokens: int) -> float | Float[Tensor, "tokens 1"]:
-    """By what the error of a token becomes the gradient of its reconstruction: 2/N, times emphasis^2."""
-    return 2 / n_tokens if emphasis is None else emphasis.square() * (2 / n_tokens)
+def token_scales(
+    emphasis: Float[Tensor, "tokens 1"] | None, n_tokens: int, error_weight: float
+) -> float | Float[Tensor, "tokens 1"]:
+    """By what the error of a token becomes the gradient of its reconstruction: 2/N, the weight, and emphasis^2."""
+    scale = 2 * error_weight / n_tokens
+    return scale if emphasis is None else emphasis.square() * scale

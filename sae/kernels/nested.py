@@ -7,6 +7,7 @@ that a token has one row of upstream gradient for each part: the features of a p
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -37,6 +38,7 @@ def nested_gradients(
     *,
     pre_acts: Float[Tensor, "tokens d_sae"],
     emphasis: Float[Tensor, "tokens 1"] | None = None,
+    error_weight: float = 1.0,
     kernel: str = "auto",
     shadows: BFloat16Shadows | None = None,
 ) -> Found:
@@ -51,23 +53,28 @@ def nested_gradients(
         sizes: Features of each prefix, increasing; the last is d_sae.
         pre_acts: Pre-activations of the batch, in the precision that the selection is made in.
         emphasis: As in `sae.kernels.dispatch.loss_and_gradients`.
+        error_weight: What the squared errors are multiplied by.
         kernel: `auto`, `dense` or `sparse`; auto is sparse on a processor and goes by density elsewhere.
         shadows: As there; read by the dense path.
 
     Returns:
-        Statistics (the squared error is that of the whole dictionary, the penalty the sum of the others), gradients,
-        and each prefix's squared error: a mean over tokens, without emphasis.
+        Statistics (the squared error is that of the whole dictionary, the penalty the sum of the others, weighted as in
+        the loss), gradients, and each prefix's squared error: a mean over tokens, without emphasis.
 
     Raises:
         ValueError: The kernel is another one, or the sizes are not increasing and end at d_sae.
     """
     if list(sizes) != sorted({*sizes, weights.d_sae}) or sizes[0] < 1 or sizes[-1] > weights.d_sae:
         raise ValueError(f"sizes are {list(sizes)}, expected increasing ones from 1 on that end at {weights.d_sae}")
-    scales = token_scales(emphasis, len(x))
+    scales = token_scales(emphasis, len(x), error_weight)
     if _choose(kernel, threshold, pre_acts) == "sparse":
-        return _sparse(weights, x, sizes, scales, compact(pre_acts, threshold))
-    feature_acts = pre_acts * (pre_acts > threshold)
-    return _dense(weights, x, sizes, scales, feature_acts, torch.matmul if shadows is None else rounded_matmul)
+        found = _sparse(weights, x, sizes, scales, compact(pre_acts, threshold))
+    else:
+        feature_acts = pre_acts * (pre_acts > threshold)
+        matmul = torch.matmul if shadows is None else rounded_matmul
+        found = _dense(weights, x, sizes, scales, feature_acts, matmul)
+    statistics, gradients, squared_errors = found
+    return replace(statistics, penalty=error_weight * statistics.penalty), gradients, squared_errors
 
 
 def _choose(kernel: str, threshold: Tensor, pre_acts: Tensor) -> str:

@@ -129,7 +129,7 @@ def training_loss(
 ) -> Float[Tensor, ""]:
     r"""The loss of a training step, to be differentiated by autograd.
 
-        1/N sum_n a_n^2 |x_hat_n - x_n|^2  +  penalty (see `LossSettings`)
+        w/N sum_n a_n^2 |x_hat_n - x_n|^2  +  penalty (see `LossSettings`; w: `error_weight`)
             +  lambda_P/N sum_n sum_{i dead} relu(theta_i - pi_ni) |d_i|
 
     Args:
@@ -147,7 +147,7 @@ def training_loss(
     error = feature_acts @ weights.decoder_rows + weights.b_dec - x
     scaled_error = error if emphasis is None else error * emphasis
     norms = weights.decoder_rows.norm(dim=1)
-    total = reconstruction_loss(scaled_error, torch.zeros_like(x))
+    total = loss.error_weight * reconstruction_loss(scaled_error, torch.zeros_like(x))
     l0 = step(pre_acts, threshold, bandwidth=eps, gradient_through_window=through_window).sum(1)
     if loss.sparsity == "step":
         total = total + loss.coefficient * l0.mean()

@@ -30,6 +30,7 @@ def selected_gradients(
     *,
     pre_acts: Float[Tensor, "tokens d_sae"],
     emphasis: Float[Tensor, "tokens 1"] | None = None,
+    error_weight: float = 1.0,
     kernel: str = "auto",
     shadows: BFloat16Shadows | None = None,
 ) -> tuple[StepStatistics, WeightGradients]:
@@ -41,6 +42,7 @@ def selected_gradients(
         threshold: Features above it are active; of the batch, or of each token. Not negative.
         pre_acts: Pre-activations of the batch, in the precision that the selection is made in.
         emphasis: As in `sae.kernels.dispatch.loss_and_gradients`.
+        error_weight: What the squared error is multiplied by.
         kernel: The path; `auto` is the sparse one on a processor and goes by density elsewhere.
         shadows: As there.
 
@@ -49,19 +51,24 @@ def selected_gradients(
     """
     chosen, density = _choice(kernel, weights, threshold, pre_acts)
     if chosen == "sparse":
-        return sparse_selected_gradients(weights, x, threshold, pre_acts=pre_acts, emphasis=emphasis)
+        return sparse_selected_gradients(
+            weights, x, threshold, pre_acts=pre_acts, emphasis=emphasis, error_weight=error_weight
+        )
+    loss = replace(SQUARED_ERROR, error_weight=error_weight)
     frozen = replace(weights, threshold=Parameter(threshold.detach().repeat(weights.d_sae)))
     if chosen == "dense":
-        return dense_gradients(frozen, x, SQUARED_ERROR, emphasis=emphasis, shadows=shadows)
+        return dense_gradients(frozen, x, loss, emphasis=emphasis, shadows=shadows)
     from sae.kernels.triton_step import RowOverflowError, triton_gradients
 
     capacity = row_capacity(weights.d_sae, density)
     try:
         return triton_gradients(
-            frozen, x, SQUARED_ERROR, capacity=capacity, pre_acts=pre_acts, emphasis=emphasis, shadows=shadows
+            frozen, x, loss, capacity=capacity, pre_acts=pre_acts, emphasis=emphasis, shadows=shadows
         )
     except RowOverflowError:
-        return sparse_selected_gradients(weights, x, threshold, pre_acts=pre_acts, emphasis=emphasis)
+        return sparse_selected_gradients(
+            weights, x, threshold, pre_acts=pre_acts, emphasis=emphasis, error_weight=error_weight
+        )
 
 
 def _choice(kernel: str, weights: DictionaryWeights, threshold: Tensor, pre_acts: Tensor) -> tuple[str, float]:

@@ -41,6 +41,7 @@ def sparse_selected_gradients(
     *,
     pre_acts: Float[Tensor, "tokens d_sae"] | None = None,
     emphasis: Float[Tensor, "tokens 1"] | None = None,
+    error_weight: float = 1.0,
 ) -> tuple[StepStatistics, WeightGradients]:
     """The squared error and its gradients where the active features are a given choice, as in BatchTopK.
 
@@ -50,13 +51,14 @@ def sparse_selected_gradients(
         threshold: Features above it are active; of the batch, or of each token. Not negative.
         pre_acts: Pre-activations of the batch, where they are known already.
         emphasis: As in `loss_and_gradients`.
+        error_weight: What the squared error is multiplied by.
     """
     if pre_acts is None:
         support = find_support(x, weights.encoder_rows, weights.b_enc, threshold)
     else:
         support = compact(pre_acts, threshold)
     error = decode(support, support.pre_acts, weights.decoder_rows) + (weights.b_dec - x)
-    r = error * token_scales(emphasis, len(x))
+    r = error * token_scales(emphasis, len(x), error_weight)
     to_values = inner_products(support, r, weights.decoder_rows)
     statistics = StepStatistics(
         squared_error=error.square().sum(1).mean(),
@@ -91,7 +93,7 @@ def support_gradients(
     weights, x, support = batch.weights, batch.x, batch.support
     live = support.keep(batch.active)
     error = decode(live, live.pre_acts, weights.decoder_rows) + (weights.b_dec - x)
-    r = error * token_scales(emphasis, len(x))
+    r = error * token_scales(emphasis, len(x), batch.loss.error_weight)
     entries = entry_gradients(batch, _value_gradients(batch, live, r))
     encoder_gradient = _encoder_gradient(batch, live, entries.to_pre_acts)
     decoder_gradient = per_feature(live, live.pre_acts, r)

@@ -190,7 +190,7 @@ def _decoded(
     emphasis: Tensor | None,
     shadows: BFloat16Shadows | None,
 ) -> Decoded:
-    scales = torch.as_tensor(token_scales(emphasis, len(x)), dtype=torch.float32, device=x.device)
+    scales = torch.as_tensor(token_scales(emphasis, len(x), loss.error_weight), dtype=torch.float32, device=x.device)
     return decode_rows(
         rows,
         x,

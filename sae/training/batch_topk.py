@@ -70,6 +70,7 @@ class BatchTopKTrainer(SAETrainer):
             threshold,
             pre_acts=pre_acts,
             emphasis=emphasis,
+            error_weight=1 / self.loss_unit,
             kernel=self.config.kernel,
             shadows=self._shadows,
         )

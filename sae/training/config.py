@@ -7,9 +7,18 @@ from typing import Any, ClassVar, Literal, get_args
 from sae.kernels.dispatch import Kernel
 from sae.kernels.nested import NESTED_KERNELS
 
-__all__ = ["BatchTopKConfig", "Clipping", "JumpReLUConfig", "MatryoshkaConfig", "Objective", "TrainingConfig"]
+__all__ = [
+    "BatchTopKConfig",
+    "Clipping",
+    "JumpReLUConfig",
+    "LossUnit",
+    "MatryoshkaConfig",
+    "Objective",
+    "TrainingConfig",
+]
 
 Objective = Literal["step", "quadratic", "tanh"]
+LossUnit = Literal["unexplained", "variance"]
 Clipping = Literal["none", "row", "global"]
 
 
@@ -26,10 +35,11 @@ class TrainingConfig(ABC):
         warmup_steps: Steps over which the learning rate rises linearly.
         decay_share: Share of the steps, the last ones, over which it falls linearly.
         anneal_share: Share of the steps, the first ones, over which L0 falls to what is wanted.
+        loss_unit: What the loss is counted in: the activations' variance, or what of it is left unexplained at present,
+            see `UnexplainedShare`. The balance within the loss is the same; gradients stay of one size in training,
+            but for those of the thresholds.
         clipping: What is clipped to `clip_norm`: nothing, each feature's gradient rows, or all gradients together.
-            Thresholds are never clipped. Without clipping Adam's second moment remembers the first steps, whose
-            gradients are many times those of later ones, for a thousand steps; only without it are the optimiser and
-            the gradients one kernel on a GPU.
+            Thresholds are never clipped. Only without clipping are the optimiser and the gradients one kernel on a GPU.
         clip_norm: Largest norm of what is clipped.
         dead_after_tokens: A feature that fired on none of this many tokens counts as dead.
         log_every: Steps between two entries of the metrics.
@@ -47,7 +57,8 @@ class TrainingConfig(ABC):
     warmup_steps: int = 100
     decay_share: float = 0.3
     anneal_share: float = 0.15
-    clipping: Clipping = "global"
+    loss_unit: LossUnit = "unexplained"
+    clipping: Clipping = "none"
     clip_norm: float = 1.0
     dead_after_tokens: int = 200_000
     log_every: int = 100
@@ -72,6 +83,7 @@ class TrainingConfig(ABC):
         for name in ("decay_share", "anneal_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a share between 0 and 1")
+        _check_choice("loss_unit", self.loss_unit, get_args(LossUnit))
         _check_choice("clipping", self.clipping, get_args(Clipping))
         _check_choice("kernel", self.kernel, get_args(Kernel))
 

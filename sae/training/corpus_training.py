@@ -39,8 +39,23 @@ RESULT = "training.json"
 class TrainedSAE:
     """One finished SAE and its figures on held-out tokens.
 
-    `delta_ce` is None without a host to splice it into; `ev_answer` (see `sae.evaluation.answers`) also where the
-    corpus does not know where its answers are due, and `n_answers` is then 0.
+    Attributes:
+        path: Its directory.
+        site: Where it belongs.
+        d_sae: Its width.
+        l0_target: The L0 that was wanted.
+        l0: On the judged half of the held-out tokens, as `ev`.
+        ev: Explained variance; None where activations do not vary.
+        delta_ce: Nats; None without a host to splice it into.
+        dead: Share of the features that fire on no held-out token, of both halves: thresholds are set by L0 on one of
+            them, which does not tell features apart, and a rare feature needs many tokens to be seen at all.
+        dead_tokens: How many tokens that are; a feature that fires once in so many is missed with probability 0.37.
+        tokens: Tokens it was trained on.
+        tokens_per_second: Of all dictionaries together.
+        ev_answer: Explained variance where answers are due, see `sae.evaluation.answers`; None without a host, or where
+            the corpus does not know where that is.
+        ev_answer_interval: 95 % of it.
+        n_answers: Answers that it is over; 0 where it is None.
     """
 
     path: Path
@@ -51,6 +66,7 @@ class TrainedSAE:
     ev: float | None
     delta_ce: float | None
     dead: float
+    dead_tokens: int
     tokens: int
     tokens_per_second: float | None
     ev_answer: float | None = None
@@ -71,6 +87,7 @@ class TrainedSAE:
             "n_answers": self.n_answers,
             "delta_ce": self.delta_ce,
             "dead": self.dead,
+            "dead_tokens": self.dead_tokens,
             "tokens": self.tokens,
             "tokens_per_second": self.tokens_per_second,
         }
@@ -187,7 +204,9 @@ def _write(goal: TrainingGoal, trained: TrainedDictionary, judge: _Judge, output
     """Save one dictionary and judge what was saved, rounded as it is on disk."""
     trained.sae.save(output / goal.name)
     saved = trained.sae.rounded()
-    fidelity = measure_fidelity(saved, judge.corpus.source.held_out(goal.site)[JUDGED_ON])
+    held_out = judge.corpus.source.held_out(goal.site)
+    fidelity = measure_fidelity(saved, held_out[JUDGED_ON])
+    everywhere = measure_fidelity(saved, held_out)
     at_answers = judge.fidelity_at_answers(goal.site, saved)
     return TrainedSAE(
         path=output / goal.name,
@@ -200,7 +219,8 @@ def _write(goal: TrainingGoal, trained: TrainedDictionary, judge: _Judge, output
         ev_answer_interval=at_answers.interval,
         n_answers=at_answers.n_answers,
         delta_ce=judge.delta_ce(goal.site, saved),
-        dead=fidelity.dead_share,
+        dead=everywhere.dead_share,
+        dead_tokens=everywhere.n_tokens,
         tokens=trained.record.n_tokens,
         tokens_per_second=trained.record.tokens_per_second,
     )

@@ -74,7 +74,7 @@ class SplicedTrainer(JumpReLUTrainer):
         assert isinstance(draw, DocumentDraw), "the KL needs whole documents"
         kl, of_kl = self._kl_gradients(x, draw)
         self._kl = kl
-        factor = self.kl_weight * float(statistics.squared_error) / max(kl, SMALLEST_KL)
+        factor = self.kl_weight * float(statistics.squared_error) / max(kl, SMALLEST_KL) / self.loss_unit
         for name in WEIGHT_NAMES:
             getattr(gradients, name).add_(getattr(of_kl, name), alpha=factor)
         return replace(statistics, penalty=statistics.penalty + factor * kl), gradients

@@ -71,7 +71,9 @@ class JumpReLUTrainer(SAETrainer):
         if not self.updates_at_once:
             return super().update(x, draw)
         options = self._step_options(x, draw)
-        return self._optimiser.whole_step(x, self.loss_settings, rate_factors=self._rate_factors, **options)
+        return self._optimiser.whole_step(
+            x, self.loss_settings, rate_factors=self._rate_factors, loss_unit=self.loss_unit, **options
+        )
 
     @property
     def updates_at_once(self) -> bool:
@@ -130,7 +132,7 @@ class JumpReLUTrainer(SAETrainer):
             tanh_scale=config.tanh_scale,
             gradient_through_window=config.gradient_through_window,
             pre_act_coefficient=config.pre_act_coefficient,
-        )
+        ).divided(self.loss_unit)
 
     def metrics(self) -> StepMetrics:
         """The state after the last step, thresholds and controller included."""

@@ -1,4 +1,4 @@
-"""How gradients move the weights: Adam, with a group of its own for the thresholds, and clipping that spares them."""
+"""How gradients move the weights: Adam, one of its own for the thresholds, and clipping that spares them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,23 +40,18 @@ class WeightOptimiser:
         betas: tuple[float, float],
     ) -> None:
         self.weights = weights
-        self._peak_rates = [learning_rate]
-        groups = [{"params": [getattr(weights, name) for name in CLIPPED_NAMES]}]
-        if threshold_learning_rate is not None:
-            self._peak_rates.append(threshold_learning_rate)
-            groups.append({"params": [weights.threshold]})
-        self._adam = torch.optim.Adam(groups, lr=learning_rate, betas=betas, fused=True)
+        self._learning_rate, self._threshold_learning_rate = learning_rate, threshold_learning_rate
+        rows_and_biases = [getattr(weights, name) for name in CLIPPED_NAMES]
+        self._adam = torch.optim.Adam(rows_and_biases, lr=learning_rate, betas=betas, fused=True)
+        self._of_thresholds = torch.optim.Adam([weights.threshold], lr=0.0, betas=betas, fused=True)
 
     @property
-    def trained(self) -> dict[str, Parameter]:
-        """The parameters that are moved, by name."""
-        return {
-            name: getattr(self.weights, name) for name in WEIGHT_NAMES[: len(CLIPPED_NAMES) + self._moves_threshold]
-        }
-
-    @property
-    def _moves_threshold(self) -> bool:
-        return len(self._peak_rates) > 1
+    def _moved(self) -> dict[str, tuple[Parameter, torch.optim.Adam]]:
+        """The parameters that are moved and who moves them, by name."""
+        moved = {name: (getattr(self.weights, name), self._adam) for name in CLIPPED_NAMES}
+        if self._threshold_learning_rate is None:
+            return moved
+        return moved | {"threshold": (self.weights.threshold, self._of_thresholds)}
 
     @torch.no_grad()
     def step(
@@ -64,14 +59,23 @@ class WeightOptimiser:
         gradients: WeightGradients,
         *,
         rate_factors: tuple[float, float],
+        loss_unit: float = 1.0,
         shadows: BFloat16Shadows | None = None,
     ) -> None:
-        """One step at these shares of the peak rates, of weights and of thresholds; shadows are brought up to date."""
+        """One step.
+
+        Args:
+            gradients: Of the loss divided by `loss_unit`.
+            rate_factors: Shares of the peak rates, of weights and of thresholds.
+            loss_unit: By what the gradients of the thresholds are multiplied again: undivided, a threshold settles as
+                the error falls, and dictionaries come out better.
+            shadows: Brought up to date.
+        """
         self._set_rates(rate_factors)
         gradients.assign(self.weights)
         self._adam.step()
+        self._move_thresholds(loss_unit)
         self.weights.normalise_decoder()
-        self.weights.threshold.clamp_(min=0)
         if shadows is not None:
             shadows.refresh(self.weights)
 
@@ -82,31 +86,43 @@ class WeightOptimiser:
         loss: LossSettings,
         *,
         rate_factors: tuple[float, float],
+        loss_unit: float = 1.0,
         **options: Any,
     ) -> StepStatistics:
         """Gradients and step at once, which the Triton path fuses; state and weights are those of `step`.
 
         Args:
             x: Normalised activations.
-            loss: What is minimised.
+            loss: What is minimised, divided by `loss_unit`.
             rate_factors: As in `step`.
+            loss_unit: As there.
             options: Of `sae.kernels.dispatch.loss_and_update`.
         """
         self._set_rates(rate_factors)
         statistics = loss_and_update(self.weights, x, loss, self._adam, **options)
-        self.weights.threshold.clamp_(min=0)
+        self._move_thresholds(loss_unit)
         return statistics
 
+    def _move_thresholds(self, loss_unit: float) -> None:
+        """By the gradients that lie in `.grad`."""
+        threshold = self.weights.threshold
+        assert threshold.grad is not None, "a step leaves it there"
+        if self._threshold_learning_rate is not None:
+            threshold.grad.mul_(loss_unit)
+            self._of_thresholds.step()
+        threshold.clamp_(min=0)
+
     def _set_rates(self, rate_factors: tuple[float, float]) -> None:
-        for group, peak, factor in zip(self._adam.param_groups, self._peak_rates, rate_factors, strict=False):
-            group["lr"] = peak * factor
+        of_weights, of_thresholds = rate_factors
+        self._adam.param_groups[0]["lr"] = self._learning_rate * of_weights
+        self._of_thresholds.param_groups[0]["lr"] = (self._threshold_learning_rate or 0.0) * of_thresholds
 
     def state_dict(self) -> dict[str, Tensor]:
         """Weights and moments."""
         state = {f"weights.{name}": getattr(self.weights, name).detach() for name in WEIGHT_NAMES}
-        for name, parameter in self.trained.items():
-            adam = self._adam.state.get(parameter, {})
-            state |= {f"adam.{name}.{key}": adam[key] for key in ADAM_STATE if key in adam}
+        for name, (parameter, adam) in self._moved.items():
+            held = adam.state.get(parameter, {})
+            state |= {f"adam.{name}.{key}": held[key] for key in ADAM_STATE if key in held}
         return state
 
     @torch.no_grad()
@@ -114,10 +130,10 @@ class WeightOptimiser:
         """Take over weights and moments."""
         for name in WEIGHT_NAMES:
             getattr(self.weights, name).copy_(state[f"weights.{name}"])
-        for name, parameter in self.trained.items():
+        for name, (parameter, adam) in self._moved.items():
             keys = {key: f"adam.{name}.{key}" for key in ADAM_STATE}
             if keys["step"] in state:
-                self._adam.state[parameter] = {key: state[full].to(parameter.device) for key, full in keys.items()}
+                adam.state[parameter] = {key: state[full].to(parameter.device) for key, full in keys.items()}
 
 
 @torch.no_grad()

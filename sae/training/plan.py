@@ -8,7 +8,15 @@ from sae.dictionary.autoencoder import SAE
 from sae.host.sites import Site
 from sae.kernels.dispatch import Kernel
 from sae.kernels.weights import check_has_thresholds
-from sae.training.config import BatchTopKConfig, Clipping, JumpReLUConfig, MatryoshkaConfig, Objective, TrainingConfig
+from sae.training.config import (
+    BatchTopKConfig,
+    Clipping,
+    JumpReLUConfig,
+    LossUnit,
+    MatryoshkaConfig,
+    Objective,
+    TrainingConfig,
+)
 from sae.training.finetuning import SplicedConfig
 from sae.training.sae_trainer import TrainingGoal
 
@@ -42,7 +50,8 @@ class TrainingPlan:
         batch_tokens: Tokens of a step.
         learning_rate: Peak rate; None scales what suits a d_model of 128 by 1/sqrt(d_model), the length of a
             unit row's elements.
-        clipping: As in `TrainingConfig`.
+        loss_unit: As in `TrainingConfig`.
+        clipping: As there.
         thresholds: Settings of `JumpReLUConfig` for thresholds that are not to be its own: `bandwidth`,
             `initial_threshold`, `threshold_learning_rate`, `gradient_through_window`, `pre_act_coefficient`.
         kl_weight: Weight of the KL of the host's predictions, for training in the host; None trains on activations.
@@ -60,7 +69,8 @@ class TrainingPlan:
     kernel: Kernel = "auto"
     batch_tokens: int = BATCH_TOKENS
     learning_rate: float | None = None
-    clipping: Clipping = "global"
+    loss_unit: LossUnit = "unexplained"
+    clipping: Clipping = "none"
     thresholds: Mapping[str, float | bool] = field(default_factory=dict)
     kl_weight: float | None = None
     start: Mapping[Site, SAE] | None = None
@@ -132,6 +142,7 @@ class TrainingPlan:
             "warmup_steps": min(MAX_WARMUP_STEPS, max(1, round(WARMUP_SHARE * steps))),
             "dead_after_tokens": min(DEAD_AFTER_TOKENS, max(batch_tokens, round(DEAD_SHARE_OF_RUN * self.n_tokens))),
             "log_every": max(1, steps // LOG_ENTRIES),
+            "loss_unit": self.loss_unit,
             "clipping": self.clipping,
             "kernel": self.kernel,
             "seed": self.seed,

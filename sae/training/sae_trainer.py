@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jaxtyping import Float
@@ -17,6 +17,7 @@ from sae.kernels.shadows import BFloat16Shadows
 from sae.kernels.weights import DictionaryWeights
 from sae.training.config import TrainingConfig
 from sae.training.dead_features import DeadFeatures
+from sae.training.loss_unit import UnexplainedShare
 from sae.training.metrics import StepMetrics
 from sae.training.normalisation import fold, normalise
 from sae.training.optimisation import WeightOptimiser, clip
@@ -94,6 +95,7 @@ class SAETrainer(ABC):
         self.steps_done = 0
         self.tokens_seen = 0
         self.dead = DeadFeatures(config.d_sae, after_tokens=config.dead_after_tokens, device=weights.device)
+        self._unexplained = UnexplainedShare()
         self._optimiser = WeightOptimiser(
             weights,
             learning_rate=config.learning_rate,
@@ -126,17 +128,27 @@ class SAETrainer(ABC):
         x = normalise(draw.activations[self.goal.site].to(self.weights.device), self.statistics)
         self._renew_shadows()
         statistics = self.update(x, draw)
+        # in units that do not move from step to step
+        statistics = replace(statistics, penalty=statistics.penalty * self.loss_unit)
+        self._unexplained.update(float(statistics.squared_error) / self.weights.d_model)
         self.dead.update(statistics.fire_counts, len(x))
         self._last, self._last_tokens, self._last_density = statistics, len(x), statistics.density
         self.steps_done += 1
         self.tokens_seen += len(x)
+
+    @property
+    def loss_unit(self) -> float:
+        """By what the loss of the next step is divided, as a share of the activations' variance."""
+        return self._unexplained.value if self.goal.config.loss_unit == "unexplained" else 1.0
 
     def update(self, x: Float[Tensor, "tokens d_model"], draw: TokenDraw) -> StepStatistics:
         """Gradients, clipping, optimiser."""
         config = self.goal.config
         statistics, gradients = self.gradients(x, draw)
         clip(gradients, config.clipping, config.clip_norm)
-        self._optimiser.step(gradients, rate_factors=self._rate_factors, shadows=self._shadows)
+        self._optimiser.step(
+            gradients, rate_factors=self._rate_factors, loss_unit=self.loss_unit, shadows=self._shadows
+        )
         return statistics
 
     @property
@@ -188,6 +200,7 @@ class SAETrainer(ABC):
         state: TrainerState = {
             **self._optimiser.state_dict(),
             "silent_tokens": self.dead.silent_tokens,
+            "unexplained": self._unexplained.value,
             "steps_done": self.steps_done,
             "tokens_seen": self.tokens_seen,
         }
@@ -199,4 +212,5 @@ class SAETrainer(ABC):
         self._shadows = None
         self.dead.silent_tokens.copy_(state["silent_tokens"])
         self.steps_done, self.tokens_seen = int(state["steps_done"]), int(state["tokens_seen"])
+        self._unexplained.value = state["unexplained"]
         self._last_density = state.get("last_density")

@@ -154,10 +154,12 @@ def test_an_sae_is_fine_tuned_with_the_kl(model, tmp_path):
 
 
 def test_settings_of_the_thresholds_are_recorded(model, tmp_path):
-    options = ["--bandwidth", "0.5", "--initial-threshold", "1", "--gradient-through-window", "--clipping", "none"]
+    options = ["--bandwidth", "0.5", "--initial-threshold", "1", "--gradient-through-window"]
+    options += ["--loss-unit", "variance", "--clipping", "row"]
     assert train(model, tmp_path, "--sites", "resid_post.1", "--l0", "3", "--tokens", "900", *options).exit_code == 0
     record = SAE.load(tmp_path / "out" / "resid_post.1").metadata["domain_circuits"]["training"]
-    assert (record["bandwidth"], record["initial_threshold"], record["clipping"]) == (0.5, 1.0, "none")
+    assert (record["bandwidth"], record["initial_threshold"]) == (0.5, 1.0)
+    assert (record["loss_unit"], record["clipping"]) == ("variance", "row")
     assert record["gradient_through_window"]
 
 

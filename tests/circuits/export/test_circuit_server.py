@@ -118,7 +118,9 @@ def test_a_taken_port_is_one_line(server, folder):
 
 @pytest.mark.slow
 def test_the_command_prints_its_address_and_ends_with_zero(folder):
-    code = f"from circuits.cli import main; main(['view', {str(folder)!r}, '--no-open', '--json'])"
+    # where tests run in the background, an interruption would be ignored
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from circuits.cli import main; main(['view', {str(folder)!r}, '--no-open', '--json'])"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
@@ -128,5 +130,8 @@ def test_the_command_prints_its_address_and_ends_with_zero(folder):
         connection.request("GET", "/")
         assert connection.getresponse().status == 200
         run.send_signal(signal.SIGINT)
-        rest, errors = run.communicate(timeout=20)
+        try:
+            rest, errors = run.communicate(timeout=60)
+        finally:
+            run.kill()
     assert (run.returncode, rest, errors.strip()) == (0, "", "")

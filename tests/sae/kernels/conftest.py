@@ -60,6 +60,8 @@ LOSSES = {
     "tanh": LossSettings("tanh", 0.7, 0.3, tanh_scale=2.0),
     "tanh, window open, pre-act": LossSettings("tanh", 0.7, 1.5, gradient_through_window=True, pre_act_coefficient=0.4),
     "step, pre-act": LossSettings("step", 0.7, 0.3, pre_act_coefficient=0.4),
+    "step, pre-act, in another unit": LossSettings("step", 0.7, 0.3, pre_act_coefficient=0.4).divided(0.2),
+    "tanh, in another unit": LossSettings("tanh", 0.7, 0.3, tanh_scale=2.0).divided(3.0),
 }
 
 
@@ -112,7 +114,8 @@ def check(
     error = (pre_acts * active) @ weights.decoder_rows + weights.b_dec - x
     weighted = error if scales is None else error * scales
     torch.testing.assert_close(statistics.squared_error, error.square().sum(1).mean(), **close)
-    torch.testing.assert_close(statistics.penalty, total - weighted.square().sum(1).mean(), **close)
+    weighted_error = loss.error_weight * weighted.square().sum(1).mean()
+    torch.testing.assert_close(statistics.penalty, total - weighted_error, **close)
     assert statistics.fire_counts.tolist() == active.sum(0).tolist()
     assert statistics.window_counts.tolist() == window.sum(0).tolist()
     assert statistics.l0 == pytest.approx(float(active.sum(1).double().mean()))

@@ -26,11 +26,11 @@ def threshold(pre_acts):
     return pre_acts.flatten().sort().values[-200]
 
 
-def check(found, case, pre_acts, threshold, *, tolerance=2e-5):
+def check(found, case, pre_acts, threshold, *, error_weight=1.0, tolerance=2e-5):
     statistics, gradients = found
     weights, active = case.weights, pre_acts > threshold
     error = (case.x @ weights.encoder_rows.T + weights.b_enc) * active @ weights.decoder_rows + weights.b_dec - case.x
-    loss = (case.emphasis * error).square().sum(1).mean()
+    loss = error_weight * (case.emphasis * error).square().sum(1).mean()
     expected = torch.autograd.grad(loss, [getattr(weights, name) for name in WEIGHTS])
     for name, gradient in zip(WEIGHTS, expected, strict=True):
         torch.testing.assert_close(getattr(gradients, name), gradient, atol=tolerance, rtol=tolerance)
@@ -42,21 +42,21 @@ def check(found, case, pre_acts, threshold, *, tolerance=2e-5):
 @pytest.mark.parametrize("kernel", ["dense", "sparse"])
 def test_every_path_takes_a_batch_threshold(case, pre_acts, threshold, kernel):
     found = selected_gradients(
-        case.weights, case.x, threshold, pre_acts=pre_acts, emphasis=case.emphasis, kernel=kernel
+        case.weights, case.x, threshold, pre_acts=pre_acts, emphasis=case.emphasis, error_weight=3.0, kernel=kernel
     )
 
     assert found[0].kernel == kernel
-    check(found, case, pre_acts, threshold)
+    check(found, case, pre_acts, threshold, error_weight=3.0)
 
 
 @pytest.mark.usefixtures("triton_interpreter")
 def test_triton_takes_a_batch_threshold(case, pre_acts, threshold):
     found = selected_gradients(
-        case.weights, case.x, threshold, pre_acts=pre_acts, emphasis=case.emphasis, kernel="triton"
+        case.weights, case.x, threshold, pre_acts=pre_acts, emphasis=case.emphasis, error_weight=3.0, kernel="triton"
     )
 
     assert found[0].kernel == "triton"
-    check(found, case, pre_acts, threshold)
+    check(found, case, pre_acts, threshold, error_weight=3.0)
 
 
 @pytest.mark.usefixtures("triton_interpreter")

@@ -19,6 +19,7 @@ from sae.kernels.triton_step import RowOverflowError, triton_gradients, triton_u
 
 STEP = LossSettings("step", 0.7, 0.3)
 EVERYTHING = LossSettings("tanh", 0.7, 0.6, gradient_through_window=True, pre_act_coefficient=0.4)
+DIVIDED = EVERYTHING.divided(0.3)
 COUNTED = LossSettings("quadratic", 0.7, 0.3, l0_target=3.0, reconstruction_moves_threshold=False)
 interpreted = pytest.mark.usefixtures("triton_interpreter")
 
@@ -30,7 +31,9 @@ def case(make_case):
 
 
 @interpreted
-@pytest.mark.parametrize("loss", [STEP, EVERYTHING, COUNTED], ids=["step", "everything", "counted window"])
+@pytest.mark.parametrize(
+    "loss", [STEP, EVERYTHING, DIVIDED, COUNTED], ids=["step", "everything", "divided", "counted window"]
+)
 def test_gradients_equal_autograd(case, loss, assert_equals_autograd):
     found = triton_gradients(case.weights, case.x, loss, capacity=11, dead=case.dead, emphasis=case.emphasis)
 

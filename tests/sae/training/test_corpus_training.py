@@ -55,9 +55,12 @@ def test_one_directory_for_each_site_width_and_l0(tiny_host, corpus, tmp_path):
         assert (sae.site, sae.d_sae) == (row.site, row.d_sae)
         # judged on a few hundred tokens, and not on those that the thresholds were set on
         assert row.l0 == pytest.approx(row.l0_target, rel=0.15)
+        held_out = corpus.source.held_out(row.site)
+        assert row.dead == float((sae.encode(held_out.float()) > 0).any(0).logical_not().double().mean())
+        assert row.dead_tokens == len(held_out)
         assert set(row.to_json()) == {
             "path", "site", "d_sae", "l0_target", "l0", "ev", "ev_answer", "ev_answer_interval", "n_answers",
-            "delta_ce", "dead", "tokens", "tokens_per_second",
+            "delta_ce", "dead", "dead_tokens", "tokens", "tokens_per_second",
         }  # fmt: skip
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == {
         "checkpoint.safetensors", "metrics.jsonl", "training.json",

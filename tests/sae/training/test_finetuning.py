@@ -7,16 +7,23 @@ import torch
 from tiny_models import random_sae
 from torch.nn.functional import log_softmax
 
+from sae.bundle import find_bundle
+from sae.dictionary.collection import load_saes
+from sae.evaluation.spliced_loss import measure_spliced_loss
+from sae.host.host import HostModel
 from sae.host.sites import Site
 from sae.host.splice import SplicedHost
 from sae.training.calibration import threshold_factor_for_l0
+from sae.training.corpus_source import document_source
 from sae.training.document_source import DocumentSource
 from sae.training.finetuning import SplicedConfig, spliced_trainer
 from sae.training.normalisation import normalise
+from sae.training.plan import TrainingPlan
 from sae.training.sae_trainer import TrainingGoal
 from sae.training.trainer import train
 
 SITE = Site("resid_post", 1)
+BUNDLE = find_bundle("clinic")
 CONFIG = SplicedConfig(
     d_sae=64, l0=6, steps=30, batch_tokens=60, log_every=30, warmup_steps=5, anneal_share=0.0, learning_rate=2e-3
 )
@@ -103,6 +110,23 @@ def test_finetuning_keeps_l0_and_the_kl_serves_predictions(source, tiny_host):
         kl.append(kl_of(tiny_host, trained.sae, batch))
 
     assert kl[2] < min(kl[:2]), kl
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BUNDLE is None, reason="the bundled model is not in this checkout")
+def test_in_the_bundled_host_the_kl_lowers_what_splicing_costs():
+    host = HostModel.load("clinic")
+    start = load_saes(BUNDLE.saes("broad"), host=host, sites="resid_post.2")
+    site = Site("resid_post", 2)
+    delta_ce = {}
+    for kl_weight in (0.0, 1.0):
+        plan = TrainingPlan((site,), (1024,), (8.0,), 60_000, batch_tokens=1024, kl_weight=kl_weight, start=start)
+        corpus = document_source(host, "clinic:clinical", [site], n_tokens=60_000)
+        goal = plan.goals(d_model=host.d_model, metadata={})[0]
+        tuned = train(corpus.source, [goal], make_trainer=spliced_trainer(host))[goal.name].sae
+        delta_ce[kl_weight] = measure_spliced_loss(host, corpus.documents[:50], {site: tuned}).delta_ce
+
+    assert delta_ce[1.0] < delta_ce[0.0], delta_ce
 
 
 def test_a_negative_weight_is_refused():

@@ -36,6 +36,18 @@ def test_thresholds_have_a_rate_of_their_own_and_stay_above_zero():
     torch.testing.assert_close(moved.decoder_rows.norm(dim=1), torch.ones(6))
 
 
+def test_thresholds_move_by_gradients_in_the_same_unit_whatever_the_loss_has():
+    first, second = (weights() for _ in range(2))
+    plain, divided = optimiser(first), optimiser(second)
+
+    for size, unit in ((1.0, 1.0), (0.1, 0.25)):
+        plain.step(gradients(size), rate_factors=(1.0, 1.0))
+        divided.step(gradients(size / unit), rate_factors=(1.0, 1.0), loss_unit=unit)
+
+    torch.testing.assert_close(first.threshold, second.threshold)
+    assert not torch.allclose(first.encoder_rows, second.encoder_rows)
+
+
 def test_untrained_thresholds_stay():
     moved = weights()
 

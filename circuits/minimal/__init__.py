@@ -1,0 +1,1 @@
+"""The smallest circuit that still does what is asked of it."""

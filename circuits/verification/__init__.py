@@ -1,0 +1,1 @@
+"""Whether what a circuit says holds: measured effects, interventions, smaller circuits, other draws."""
