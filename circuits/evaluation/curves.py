@@ -42,6 +42,8 @@ class CurvePoint:
     n_nodes: int
     share: float
     """Of all nodes that differ."""
+    metric: float
+    """Mean m of the circuit: what there is to say where its share is withheld."""
     faithfulness: Estimate
     completeness: Estimate
 
@@ -156,7 +158,8 @@ def _curve(
 def _point(
     scale: Scale, n: int, n_differing: int, kept: Float[Tensor, " units"], without: Float[Tensor, " units"]
 ) -> CurvePoint:
-    return CurvePoint(n, n / max(1, n_differing), scale.estimate(kept[None]), scale.estimate(without[None]))
+    estimates = scale.estimate(kept[None]), scale.estimate(without[None])
+    return CurvePoint(n, n / max(1, n_differing), kept.mean().item(), *estimates)
 
 
 def _areas(scale: Scale, metrics: Metrics, errors: str, ranking: Ranking) -> Areas:
@@ -175,6 +178,7 @@ def _record(point: CurvePoint) -> dict[str, Any]:
     return {
         "n_nodes": point.n_nodes,
         "share": point.share,
+        "metric": point.metric,
         "faithfulness": point.faithfulness.to_json(),
         "completeness": point.completeness.to_json(),
     }

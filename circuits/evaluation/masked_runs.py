@@ -33,6 +33,9 @@ __all__ = ["ALL_FEATURES", "ensemble_metrics", "kept_edit", "masked_metrics"]
 ALL_FEATURES = None
 """Stands for the circuit of all features; errors still take their baseline."""
 
+SMALL = 256
+"""Nodes up to which a circuit is small: many of them fit in one pass."""
+
 EditMaker = Callable[..., ReadingEdit]
 
 
@@ -57,10 +60,14 @@ def masked_metrics(runs: Runs, circuits: Sequence[NodeSet | None]) -> Float[Tens
     n_references = runs.baseline.n_references
     metrics = torch.empty(len(circuits), n_references)
     cells = [(c, r) for c in range(len(circuits)) for r in range(n_references)]
-    some = [cell for cell in cells if circuits[cell[0]] is not ALL_FEATURES]
     every = [cell for cell in cells if circuits[cell[0]] is ALL_FEATURES]
-    for group, edit_of in ((some, _masked_edit), (every, _all_features_edit)):
-        size = runs.rows_per_pass() if edit_of is _masked_edit else max(1, runs.rows_per_pass() // 8)
+    # each row of a pass pays for the features that any of its circuits keeps: small circuits go by themselves
+    size_of = {c: len(circuit) for c, circuit in enumerate(circuits) if circuit is not ALL_FEATURES}
+    small = [cell for cell in cells if size_of.get(cell[0], SMALL + 1) <= SMALL]
+    large = [cell for cell in cells if size_of.get(cell[0], 0) > SMALL]
+    few = max(1, runs.rows_per_pass() // 8)
+    groups = ((small, _masked_edit, runs.rows_per_pass()), (large, _masked_edit, few), (every, _all_features_edit, few))
+    for group, edit_of, size in groups:
         run = partial(_run_cells, runs, [(circuits[c], r) for c, r in group], edit_of)
         for (circuit, reference), value in zip(group, chain(*in_passes(len(group), size, run)), strict=True):
             metrics[circuit, reference] = value

@@ -1,5 +1,7 @@
 """Curves on the tiny model: their ends, their complements, and errors in three ways."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from circuit_cases import contrast_runs, host, resample_runs, saes_at
@@ -9,6 +11,7 @@ from circuits.evaluation.curves import ERRORS, measure_curves
 from circuits.evaluation.masked_runs import ensemble_metrics
 from circuits.evaluation.orders import all_errors, complement, supporting_first, union, with_errors
 from circuits.evaluation.selection import Ranking
+from circuits.runs.baselines import Baseline
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 
@@ -71,10 +74,8 @@ def test_a_prompt_against_itself_raises():
     ranking = Ranking.by_effect(effects)
     runs = ensemble.first
     own = {site: x[:1, : runs.n_positions] for site, x in runs.clean.items()}
-    itself = type(runs.baseline)("mean", own, runs.clean_features)
-    alike = Ensemble.lone(
-        type(runs)(runs.host, runs.behaviour, runs.dictionaries, itself, runs.batch, runs.clean, runs.clean_metric)
-    )
+    itself = Baseline("mean", own, runs.clean_features)
+    alike = Ensemble.lone(replace(runs, baseline=itself))
     with pytest.raises(ValueError, match="faithfulness is undefined"):
         measure_curves(alike, ranking.top(3), ranking, effects)
 
