@@ -10,7 +10,7 @@ on the current stream, and its skip path goes with the errors. A circuit that ke
 clean value; with all of them and all features it is the model. Circuits are rows of a batch, each with its mask.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -78,17 +78,28 @@ def masked_metrics(runs: Runs, circuits: Sequence[NodeSet | None]) -> Float[Tens
 
 
 def ensemble_metrics(ensemble: Ensemble, circuits: Sequence[NodeSet | None]) -> Float[Tensor, "circuits units"]:
-    """m of each circuit in each unit of an ensemble.
+    """m of each circuit in each unit of an ensemble; circuits of equal nodes are run once.
 
     Args:
         ensemble: Aligned prompts, or a lone one.
         circuits: Node sets at the ensemble's places; `ALL_FEATURES` keeps every feature.
     """
+    keys = [_key(circuit) for circuit in circuits]
+    distinct = dict(zip(keys, circuits, strict=True))
     per_run = []
     for index, runs in enumerate(ensemble.runs):
-        own = [nodes if nodes is ALL_FEATURES else ensemble.of_run(index, nodes) for nodes in circuits]
+        own = [nodes if nodes is ALL_FEATURES else ensemble.of_run(index, nodes) for nodes in distinct.values()]
         per_run.append(masked_metrics(runs, own))
-    return ensemble.over_units(per_run)
+    row_of = {key: row for row, key in enumerate(distinct)}
+    return ensemble.over_units(per_run)[[row_of[key] for key in keys]]
+
+
+def _key(circuit: NodeSet | None) -> Hashable:
+    """Equal for circuits of equal nodes, in whatever order."""
+    if circuit is ALL_FEATURES:
+        return None
+    columns = ((site, torch.stack(pair, dim=1).unique(dim=0)) for site, pair in circuit.nodes.items())
+    return frozenset((site, pairs.cpu().numpy().tobytes()) for site, pairs in columns if len(pairs))
 
 
 def _run_cells(
