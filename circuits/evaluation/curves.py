@@ -16,7 +16,7 @@ from torch import Tensor
 from circuits.effects.ensemble_effects import PlaceEffects
 from circuits.evaluation.areas import SHARES, cmd, cpr, sizes_of_shares
 from circuits.evaluation.masked_runs import ALL_FEATURES, ensemble_metrics
-from circuits.evaluation.orders import all_errors, complement, supporting_first, union, with_errors
+from circuits.evaluation.orders import all_errors, complement, leading_first, union, with_errors
 from circuits.evaluation.scale import Estimate, Scale
 from circuits.evaluation.selection import Ranking
 from circuits.runs.ensemble import Ensemble
@@ -55,7 +55,7 @@ class Areas:
     cpr: Estimate
     cmd: Estimate
     signed: tuple[Estimate, ...]
-    """f on the grid, nodes by falling contribution."""
+    """f on the grid, first the nodes that lead most from the baseline to the model."""
     absolute: tuple[Estimate, ...]
     """f on the grid, nodes by falling absolute contribution."""
 
@@ -111,12 +111,12 @@ def measure_curves(
         ValueError: The model and its baseline answer alike.
     """
     rankings = {errors: ranking if errors != "as_nodes" else with_errors(ranking, effects) for errors in ERRORS}
-    asked: dict[Key, NodeSet | None] = {("empty",): NodeSet({}), ("all features",): ALL_FEATURES}
+    scale = Scale.of(ensemble, ensemble_metrics(ensemble, [NodeSet({})])[0], seed=seed)
+    asked: dict[Key, NodeSet | None] = {("all features",): ALL_FEATURES}
     asked[("circuit",)], asked[("complement",)] = circuit, complement(ranking, circuit)
     for errors, ranked in rankings.items():
-        asked |= _asked(ensemble, errors, ranked, sizes)
+        asked |= _asked(ensemble, errors, ranked, leading_first(ranked, scale.gap), sizes)
     metrics: Metrics = dict(zip(asked, ensemble_metrics(ensemble, list(asked.values())), strict=True))
-    scale = Scale.of(ensemble, metrics["empty",], seed=seed)
     return Curves(
         scale,
         len(ranking),
@@ -127,9 +127,10 @@ def measure_curves(
     )
 
 
-def _asked(ensemble: Ensemble, errors: str, ranking: Ranking, sizes: Sequence[int]) -> dict[Key, NodeSet | None]:
+def _asked(
+    ensemble: Ensemble, errors: str, ranking: Ranking, signed: Ranking, sizes: Sequence[int]
+) -> dict[Key, NodeSet | None]:
     """Every circuit that a treatment of the errors needs, by name."""
-    signed = supporting_first(ranking)
     asked: dict[Key, NodeSet | None] = {}
     free = [all_errors(ensemble)] if errors == "kept" else []
     for n in {*_cut(sizes, ranking), *sizes_of_shares(len(ranking))}:

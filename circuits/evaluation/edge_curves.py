@@ -45,7 +45,7 @@ def measure_edges(
     if not edges:
         return None
     absolute = _pairs(edges)
-    signed = _pairs(sorted(edges, key=lambda edge: edge.effect))
+    signed = _pairs(sorted(edges, key=lambda edge: edge.effect * scale.gap))
     listed = {(edge.source, edge.target) for edge in circuit.edges}
     own = [pair for pair in absolute if (_name(pair[0]), _name(pair[1])) in listed]
     grid = sizes_of_shares(len(edges))

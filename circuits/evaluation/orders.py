@@ -13,12 +13,18 @@ from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 from sae.host.sites import Site
 
-__all__ = ["all_errors", "complement", "supporting_first", "union", "with_errors"]
+__all__ = ["all_errors", "complement", "leading_first", "union", "with_errors"]
 
 
-def supporting_first(ranking: Ranking) -> Ranking:
-    """By falling contribution: what supports the target comes first, what supports the foil last."""
-    order = ranking.effect.argsort(stable=True)
+def leading_first(ranking: Ranking, gap: float) -> Ranking:
+    """First the nodes that lead most from the baseline's metric to the model's, last those that lead most away.
+
+    Args:
+        ranking: Of nodes with their effects.
+        gap: m(model) - m(none). Where it is positive these are the nodes that support the target; where it is negative
+            the model answers less in its favour than the baseline does, and they support the foil.
+    """
+    order = (ranking.effect * gap).argsort(stable=True)
     columns = (ranking.site_index, ranking.position, ranking.feature_id, ranking.effect)
     return Ranking(ranking.sites, *(column[order] for column in columns))
 

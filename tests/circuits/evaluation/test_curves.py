@@ -9,7 +9,7 @@ from circuit_cases import contrast_runs, host, resample_runs, saes_at
 from circuits.effects.ensemble_effects import score_ensemble
 from circuits.evaluation.curves import ERRORS, measure_curves
 from circuits.evaluation.masked_runs import ensemble_metrics
-from circuits.evaluation.orders import all_errors, complement, supporting_first, union, with_errors
+from circuits.evaluation.orders import all_errors, complement, leading_first, union, with_errors
 from circuits.evaluation.selection import Ranking
 from circuits.runs.baselines import Baseline
 from circuits.runs.ensemble import Ensemble
@@ -82,7 +82,7 @@ def test_a_prompt_against_itself_raises():
 
 def test_orders(case):
     _, effects, ranking = case
-    signed = supporting_first(ranking)
+    signed = leading_first(ranking, 1.0)
     assert signed.effect.tolist() == sorted(ranking.effect.tolist())
     joined = with_errors(ranking, effects)
     assert len(joined) > len(ranking)
