@@ -86,7 +86,9 @@ class _Activations:
         nodes = [history.node for history in histories.all]
         position = torch.tensor([node[1] for node in nodes], dtype=torch.long, device=device)
         feature_id = torch.tensor([node[2] for node in nodes], dtype=torch.long, device=device)
-        return cls(runs, histories, position, feature_id, torch.zeros(len(nodes), runs.baseline.n_references).to(device))
+        return cls(
+            runs, histories, position, feature_id, torch.zeros(len(nodes), runs.baseline.n_references).to(device)
+        )
 
     def find(self, site: Site) -> None:
         """Find the activations of one site's nodes; those of earlier sites are known."""
@@ -133,7 +135,9 @@ class _Activations:
         slot = [serving[positions[index], frozenset(all_histories[index].sources)] for index in own]
         return streams, asked, torch.tensor(slot, device=self.position.device)
 
-    def _arrivals(self, target: Site, streams: Sequence[Sources], ends: Sequence[int]) -> Float[Tensor, "streams references seq d_model"]:
+    def _arrivals(
+        self, target: Site, streams: Sequence[Sources], ends: Sequence[int]
+    ) -> Float[Tensor, "streams references seq d_model"]:
         """What the block before a site makes of each stream, up to the last token that is asked for; 0 beyond."""
         runs, encoded = self.runs, self.runs.input_sites[target]
         n_references = runs.baseline.n_references
@@ -151,7 +155,7 @@ class _Activations:
         """What goes on from a site in each stream under each reference."""
         runs, all_histories = self.runs, self.histories.all
         base = runs.baseline.activations[site]
-        n_references, n_positions, width = base.shape
+        n_positions, width = base.shape[1:]
         carried = [(row, i) for row, sources in enumerate(streams) for i in sources if all_histories[i].node[0] == site]
         x = base.transpose(0, 1).repeat(len(streams), 1, 1)  # [streams*seq references d_model]
         if carried:
@@ -165,7 +169,9 @@ class _Activations:
         runs, behaviour = self.runs, self.runs.behaviour
         batch = runs.batch.repeat(len(answers) * runs.baseline.n_references)
         if only_last_token_is_seen(runs):
-            logits = runs.host.forward_from(batch, runs.sites[-1], self._stream(runs.sites[-1], answers), logits_to_keep=1)
+            logits = runs.host.forward_from(
+                batch, runs.sites[-1], self._stream(runs.sites[-1], answers), logits_to_keep=1
+            )
         else:
             per_prompt = behaviour.rows_per_prompt
             held = {site: self._stream(site, answers).repeat_interleave(per_prompt, dim=0) for site in runs.sites}

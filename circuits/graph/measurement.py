@@ -44,7 +44,9 @@ class Faithfulness:
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.reason is not None):
-            raise ValueError(f"faithfulness needs a value or the reason why there is none, got {self.value!r} and {self.reason!r}")
+            raise ValueError(
+                f"faithfulness needs a value or the reason why there is none, got {self.value!r} and {self.reason!r}"
+            )
         if (self.low is None) != (self.high is None):
             raise ValueError(f"faithfulness needs both ends of its interval or none, got [{self.low}, {self.high}]")
         numbers = [(name, value) for name, value in asdict(self).items() if isinstance(value, float)]

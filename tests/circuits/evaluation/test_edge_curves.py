@@ -1,7 +1,7 @@
 """Edges among a circuit's features: the curve ends where the nodes are."""
 
 import pytest
-from circuit_cases import contrast_runs, saes_at
+from circuit_cases import behaviour, contrast_runs, saes_at
 
 from circuits.effects.ensemble_effects import score_ensemble
 from circuits.evaluation.edge_curves import measure_edges
@@ -64,3 +64,17 @@ def test_features_without_edges_have_no_curve():
     nodes = ranking.top(1)
     scale = Scale.of(ensemble, ensemble_metrics(ensemble, [NodeSet({})])[0])
     assert measure_edges(ensemble, effects, without_edges(ensemble), nodes, scale) is None
+
+
+def test_edge_areas_do_not_depend_on_which_answer_is_called_the_target():
+    found = []
+    about = behaviour()
+    other = behaviour(target=about.foil.text.strip(), foil=about.target.text.strip())
+    for asked in (about, other):
+        ensemble = Ensemble.lone(contrast_runs(saes_at("resid_post"), asked))
+        effects = score_ensemble(ensemble)
+        nodes = Ranking.by_effect(effects.at_places).top(20)
+        scale = Scale.of(ensemble, ensemble_metrics(ensemble, [NodeSet({})])[0])
+        found.append(measure_edges(ensemble, effects, without_edges(ensemble), nodes, scale))
+    assert found[0]["cpr"]["value"] == pytest.approx(found[1]["cpr"]["value"], abs=1e-4)
+    assert found[0]["cmd"]["value"] == pytest.approx(found[1]["cmd"]["value"], abs=1e-4)
