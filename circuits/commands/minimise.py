@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from circuits.commands.printing import print_circuit
-from circuits.commands.saving import save_changed
+from circuits.commands.saving import changed_circuit_directory
 from sae.command_line import FiniteFloat, emit_json, json_option, output_options
 
 __all__ = ["minimise"]
@@ -25,12 +25,13 @@ def minimise(
 
     The smaller circuit is saved: to --out, or with --force alone in the place of the other.
     """
-    from circuits.verification.minimising import minimise as minimise_circuit
+    with changed_circuit_directory(circuit, "minimise", out=out, force=force) as (directory, final):
+        from circuits.verification.minimising import minimise as minimise_circuit
 
-    found = minimise_circuit(circuit, wanted=faithfulness, seed=seed, device=device)
-    saved = save_changed(found, circuit, "minimise", out=out, force=force)
+        found = minimise_circuit(circuit, wanted=faithfulness, seed=seed, device=device)
+        found.save(directory)
     if as_json:
-        emit_json({**found.to_json(), "out": str(saved)})
+        emit_json({**found.to_json(), "out": str(final)})
         return
     print_circuit(found)
     record = found.provenance["minimised"]
@@ -38,4 +39,4 @@ def minimise(
         f"\n{record['n_nodes']} features, {record['n_by_rank']} by rank alone; "
         f"bounded at {faithfulness:g}: the {record['bound']}"
     )
-    click.echo(f"Written to {saved}")
+    click.echo(f"Written to {final}")
