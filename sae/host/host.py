@@ -102,16 +102,23 @@ class HostModel(CutPasses):
         site: Site,
         activation: Float[Tensor, "batch seq d_model"],
         *,
+        edits: Mapping[Site, Edit] = NO_EDITS,
         layer_input: Float[Tensor, "batch seq d_model"] | None = None,
         logits_to_keep: int = 0,
     ) -> Float[Tensor, "batch kept vocab"]:
-        """Logits with one site held at a given activation, without gradients; arguments as in `gradient_at`."""
-        [site] = self._live.in_order([site])
+        """Logits with one site held at a given activation, without gradients.
+
+        Args:
+            edits: Of sites after the held one; the other arguments are as in `gradient_at`.
+        """
+        site, *later = self._live.in_order([site, *edits])
         layer_input = None if layer_input is None else layer_input.to(self.dtype)
         results: dict[str, Tensor] = {}
 
         def hold_and_read() -> None:
             self._live.hold(site, activation.to(self.dtype), layer_input)
+            for edited in later:
+                self._live.edit(edited, edits)
             results["logits"] = self._traced.output.logits
 
         self._run(hold_and_read, batch, logits_to_keep=logits_to_keep)
