@@ -10,6 +10,7 @@ from circuits.commands.intervene import intervene
 from circuits.commands.labels import labels
 from circuits.commands.minimise import minimise
 from circuits.commands.show import show
+from circuits.commands.stability import stability
 from circuits.commands.verify import verify
 from circuits.commands.view import view
 from sae.command_line import Program
@@ -23,5 +24,5 @@ def main() -> None:
     """Find, test and look at the features that mediate a behaviour of a language model."""
 
 
-for command in (discover, evaluate, verify, minimise, intervene, show, view, export, diff, labels):
+for command in (discover, evaluate, verify, minimise, intervene, stability, show, view, export, diff, labels):
     main.add_command(command)
