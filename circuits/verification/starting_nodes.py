@@ -12,8 +12,8 @@ from torch import Tensor
 from circuits.evaluation.curves import SIZES
 from circuits.evaluation.orders import ranks_of, reordered
 from circuits.evaluation.selection import Ranking
-from circuits.verification.requirement import Requirement
 from circuits.runs.node_set import NodeSet
+from circuits.verification.requirement import Requirement
 
 __all__ = ["leading_first", "smallest_enough", "starting_nodes"]
 
@@ -38,8 +38,8 @@ def starting_nodes(requirement: Requirement, ranking: Ranking, circuit: NodeSet)
         starts += _cut(requirement, order, sizes, of_order > requirement.wanted)
     if not starts:
         raise ValueError(
-            f"faithfulness {requirement.wanted} is out of reach: of the circuit and its ranking at {len(sizes)} sizes up "
-            f"to all {len(ranking)} features the best keeps {shares.max().item():.3f}; ask for less"
+            f"faithfulness {requirement.wanted} is out of reach: of the circuit and its ranking at {len(sizes)} sizes "
+            f"up to all {len(ranking)} features the best keeps {shares.max().item():.3f}; ask for less"
         )
     return ranks_of(ranking, min(starts, key=len))
 

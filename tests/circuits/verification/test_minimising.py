@@ -6,10 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 from circuit_cases import behaviour, contrast_runs, host, resample_runs, saes_at
-from click.testing import CliRunner
 from tiny_models import random_sae, save_tiny_llama
 
-from circuits.cli import main
 from circuits.discovery import discover
 from circuits.effects.edge_effects import score_edges
 from circuits.effects.ensemble_effects import ensemble_edges, score_ensemble
@@ -20,12 +18,6 @@ from circuits.evaluation.masked_runs import ensemble_metrics, masked_metrics
 from circuits.evaluation.orders import complement, ranks_of
 from circuits.evaluation.selection import Ranking
 from circuits.graph.circuit import Circuit
-from circuits.verification.fewest_edges import edge_metrics, fewest_edges
-from circuits.verification.fewest_nodes import fewest_nodes
-from circuits.verification.minimising import minimise
-from circuits.verification.requirement import Requirement
-from circuits.verification.starting_nodes import leading_first, smallest_enough, starting_nodes
-from circuits.verification.without_each import metrics_without_each
 from circuits.reopening import node_set, reopen
 from circuits.runs import runs as runs_module
 from circuits.runs.baselines import contrast_baseline
@@ -33,6 +25,12 @@ from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 from circuits.runs.places import span_places
 from circuits.runs.runs import Runs, node_positions
+from circuits.verification.fewest_edges import edge_metrics, fewest_edges
+from circuits.verification.fewest_nodes import fewest_nodes
+from circuits.verification.minimising import minimise
+from circuits.verification.requirement import Requirement
+from circuits.verification.starting_nodes import leading_first, smallest_enough, starting_nodes
+from circuits.verification.without_each import metrics_without_each
 from sae.host.sites import Site
 
 WANTED = 0.05
@@ -250,19 +248,7 @@ def test_nodes_that_lead_to_the_model_come_first_whatever_the_sign_of_the_gap():
 def test_what_is_out_of_reach_is_refused(folder):
     ensemble, ranking = lone()
     requirement = Requirement(ensemble, Requirement.of(ensemble, 0.0).scale, 1e6)
-    with pytest.raises(ValueError, match="is out of reach: of the circuit and its ranking at .* the best keeps"):
+    with pytest.raises(ValueError, match=r"is out of reach: of the circuit and its ranking at .* the best keeps"):
         starting_nodes(requirement, ranking, ranking.top(3))
     with pytest.raises(ValueError, match="expected a share of at least 0 and below 1"):
         minimise(folder / "circuit", faithfulness=1.0)
-
-
-def test_the_command_writes_a_circuit(folder, tmp_path):
-    args = ["minimise", str(folder / "circuit"), "--faithfulness", str(WANTED)]
-    result = CliRunner().invoke(main, [*args, "--out", str(tmp_path / "a")])
-    assert result.exit_code == 0, result.stderr
-    assert f"features keep more than {WANTED}" in result.stdout
-    result = CliRunner().invoke(main, [*args, "--nodes-only", "--json", "--out", str(tmp_path / "b")])
-    found = json.loads(result.stdout)
-    assert found["command"] == "circuits minimise"
-    assert found["edges"] == []
-    assert len(Circuit.load(tmp_path / "b").features) == found["minimised"]["nodes"]

@@ -94,10 +94,14 @@ def test_intervene_prints_before_and_after(found):
     assert "KL divergence" in run("intervene", found, "--ablate", f"{node.site}/{node.feature}@*")
 
 
-def test_minimise_saves_a_circuit_no_larger_than_by_rank(found, tmp_path):
+def test_minimise_saves_features_and_edges_that_keep_enough(found, tmp_path):
     printed = run("minimise", found, "--faithfulness", "0.3", "--out", tmp_path / "out", "--json")
-    record, saved = printed["minimised"], Circuit.load(tmp_path / "out")
-    assert record["n_nodes"] == len(saved.features) <= record["n_by_rank"]
-    assert record["bound"] == "value"
-    assert saved.faithfulness.value >= 0.3 - 1e-5
-    assert "by rank alone" in run("minimise", found, "--faithfulness", "0.3", "--out", tmp_path / "text")
+    facts, saved = printed["minimised"], Circuit.load(tmp_path / "out")
+    assert printed["command"] == "circuits minimise"
+    assert facts["judged_by"] == "value"
+    assert facts["nodes"] == len(saved.features) <= facts["from_nodes"]
+    assert saved.faithfulness.value > 0.3
+    assert facts["edges_keep_enough"] == (facts["kept_with_edges"] > 0.3)
+    text = run("minimise", found, "--faithfulness", "0.3", "--nodes-only", "--out", tmp_path / "text")
+    assert "features keep more than 0.3" in text
+    assert Circuit.load(tmp_path / "text").edges == ()
