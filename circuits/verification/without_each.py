@@ -10,6 +10,7 @@ run without a node starts at its site, with what the node brings taken from the 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -109,7 +110,7 @@ def _run_circuit(runs: Runs, nodes: Mapping[Site, _SiteNodes]) -> _CircuitRun:
         return record_and_edit
 
     edits = {site: recording(site, _edit(runs, site, nodes, references, batch.node_mask)) for site in runs.sites}
-    captured = {*runs.sites, *(_stream_before(site) for site in runs.sites if site.layer)}
+    captured = {*runs.sites, *(start for site in runs.sites if (start := _start(site)) is not None)}
     run = runs.host.forward(batch, host_edits(edits, runs.input_sites), capture=captured, logits_to_keep=1)
     return _CircuitRun(read, run.activations)
 
@@ -118,10 +119,8 @@ def _of_site(
     runs: Runs, site: Site, nodes: Mapping[Site, _SiteNodes], circuit_run: _CircuitRun
 ) -> Float[Tensor, "nodes references"]:
     own, n_references = nodes[site], runs.baseline.n_references
-    later = [other for other in runs.sites if other > site]
     brought = _brought(runs, site, own, circuit_run.read[site])
     directions = decoder_rows_of(runs.dictionaries[site], own.feature_ids)
-    before = circuit_run.stream.get(_stream_before(site)) if site.layer else None
     answers = torch.arange(runs.behaviour.rows_per_prompt, device=brought.device)
 
     def measure(cells: Int[Tensor, " some"]) -> Float[Tensor, " some"]:
@@ -130,20 +129,42 @@ def _of_site(
         node_of_row = node.repeat_interleave(len(answers))
         column = own.column[node_of_row]
         lost = (brought[rows, :, column] * own.at[node_of_row])[..., None] * directions[column, None]
-        batch = runs.batch.repeat(len(cells))
-        edits = {other: _edit(runs, other, nodes, reference, batch.node_mask) for other in later}
-        logits = runs.host.forward_from(
-            batch,
-            site,
-            circuit_run.stream[site][rows].float() - lost,
-            edits=host_edits(edits, runs.input_sites),
-            layer_input=None if before is None else before[rows],
-            logits_to_keep=runs.behaviour.kept_logits,
-        )
-        return runs.behaviour.metric(logits).cpu()
+        streams = {other: circuit_run.stream[other][rows] for other in circuit_run.stream if other <= site}
+        streams[site] = streams[site].float() - lost
+        return runs.behaviour.metric(_logits(runs, site, nodes, streams, reference)).cpu()
 
     n_cells = len(own.index) * n_references
     return torch.cat(in_passes(n_cells, runs.rows_per_pass(), measure)).view(-1, n_references)
+
+
+def _logits(
+    runs: Runs,
+    site: Site,
+    nodes: Mapping[Site, _SiteNodes],
+    streams: Mapping[Site, Float[Tensor, "rows full d_model"]],
+    references: Int[Tensor, " cells"],
+) -> Float[Tensor, "rows kept vocab"]:
+    """What the model makes of given streams up to a site, and of the circuit's nodes after it."""
+    start, kept = _start(site), runs.behaviour.kept_logits
+    batch = runs.batch.repeat(len(references))
+    edits: dict[Site, ReadingEdit] = {}
+    for other in runs.sites:
+        if other > site:
+            edits[other] = _edit(runs, other, nodes, references, batch.node_mask)
+        elif start is None or other > start:
+            edits[other] = partial(_put, streams[other])
+    of_host = host_edits(edits, runs.input_sites)
+    if start is None:
+        return runs.host.forward(batch, of_host, logits_to_keep=kept).logits
+    return runs.host.forward_from(batch, start, streams[start], edits=of_host, logits_to_keep=kept)
+
+
+def _put(
+    stream: Float[Tensor, "rows full d_model"],
+    read: Float[Tensor, "rows full d_model"],
+    x: Float[Tensor, "rows full d_model"],
+) -> Float[Tensor, "rows full d_model"]:
+    return stream
 
 
 def _brought(
@@ -167,6 +188,8 @@ def _edit(
     return kept_edit(runs, site, own.feature_ids, own.kept.expand(len(references), -1, -1), references, is_node)
 
 
-def _stream_before(site: Site) -> Site:
-    """The stream that enters a site's layer."""
-    return Site("resid_post", (site.layer or 0) - 1)
+def _start(site: Site) -> Site | None:
+    """The last stream between layers up to a site, from which the model can go on; None for its beginning."""
+    if site.kind == "resid_post":
+        return site
+    return Site("resid_post", site.layer - 1) if site.layer else None

@@ -91,7 +91,9 @@ def test_elimination_equals_the_slow_form_where_one_node_goes_at_a_time():
 
 @pytest.mark.parametrize("make_runs", [contrast_runs, resample_runs])
 def test_runs_from_the_site_of_the_missing_node_equal_whole_runs(make_runs):
-    assert_without_each_equals_smaller_sets(Ensemble.lone(make_runs(saes_at("resid_post", "mlp_out", "attn_out"))))
+    kinds = ("embed", "attn_out", "mlp_out", "resid_post")
+    assert_without_each_equals_smaller_sets(Ensemble.lone(make_runs(saes_at(*kinds))))
+    assert_without_each_equals_smaller_sets(Ensemble.lone(make_runs(saes_at("mlp_out"))))
 
 
 def test_a_node_of_aligned_prompts_is_left_out_at_its_whole_place():
