@@ -128,19 +128,19 @@ def _read_section(section: Mapping[str, Any], records: Mapping[str, Any]) -> Sec
 
 
 def _read_table(table: Mapping[str, Any], records: Mapping[str, Any]) -> Table:
-    def cell(value: Any) -> Measurement | str:
-        return (
-            value
-            if isinstance(value, str)
-            else Measurement(**{name: records[value["record"]][name] for name in NUMBERS})
-        )
-
     rows = tuple(
-        Row(
-            row["label"],
-            {column: cell(value) for column, value in row["cells"].items()},
-            {column: cell(value) for column, value in row["nulls"].items()},
-        )
+        Row(row["label"], _read_cells(row["cells"], records), _read_numbers(row["nulls"], records))
         for row in table["rows"]
     )
     return Table(table["name"], table["title"], tuple(table["columns"]), rows, tuple(table["nulls"]), table["note"])
+
+
+def _read_cells(cells: Mapping[str, Any], records: Mapping[str, Any]) -> dict[str, Measurement | str]:
+    words = {column: cell for column, cell in cells.items() if isinstance(cell, str)}
+    numbers = _read_numbers({column: cell for column, cell in cells.items() if column not in words}, records)
+    return {column: words[column] if column in words else numbers[column] for column in cells}
+
+
+def _read_numbers(cells: Mapping[str, Any], records: Mapping[str, Any]) -> dict[str, Measurement]:
+    found = {column: records[cell["record"]] for column, cell in cells.items()}
+    return {column: Measurement(**{name: record[name] for name in NUMBERS}) for column, record in found.items()}
