@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from circuits.commands.circuit_directory import CIRCUIT_FILES, changed_circuit_directory, write_circuit_directory
 from circuits.commands.printing import print_circuit
-from circuits.commands.saving import changed_circuit_directory
 from sae.command_line import FiniteFloat, emit_json, json_option, output_options
 
 __all__ = ["minimise"]
@@ -31,13 +31,13 @@ def minimise(circuit: Path, out: Path | None, force: bool, as_json: bool, **opti
         from circuits.verification.minimising import minimise as minimise_circuit
 
         found = minimise_circuit(circuit, **options)
-        found.save(directory)
+        write_circuit_directory(found, directory)
     if as_json:
         emit_json({**found.to_json(), "out": str(final)})
         return
     print_circuit(found)
     click.echo(f"\n{_sentence(found.provenance['minimised'])}")
-    click.echo(f"Written to {final}: circuit.json, circuit.safetensors")
+    click.echo(f"Written to {final}: {CIRCUIT_FILES}")
 
 
 def _sentence(facts: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from circuits.commands.saving import changed_circuit_directory
+from circuits.commands.circuit_directory import CIRCUIT_FILES, changed_circuit_directory, write_circuit_directory
 from sae.command_line import emit_json, json_option, output_options
 
 __all__ = ["verify"]
@@ -37,12 +37,12 @@ def verify(
         from circuits.verification.verifying import verify as verify_circuit
 
         found = verify_circuit(circuit, top=top, seed=seed, model=model, device=device)
-        found.circuit.save(directory)
+        write_circuit_directory(found.circuit, directory)
     if as_json:
         emit_json({**found.to_json(), "circuit": str(circuit), "out": str(final)})
         return
     _print(found)
-    click.echo(f"\nWritten to {final}: circuit.json, circuit.safetensors")
+    click.echo(f"\nWritten to {final}: {CIRCUIT_FILES}")
 
 
 def _print(found: Any) -> None:
