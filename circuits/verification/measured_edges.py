@@ -31,7 +31,7 @@ def measure_edges(ensemble: Ensemble, effects: EnsembleEffects, edges: Sequence[
     """
     ends = [(_key(edge.source), _key(edge.target)) for edge in edges]
     tables = _tables([node for pair in ends for node in pair])
-    scored = ensemble_edges(ensemble, effects, tables, threshold=EVERY_EDGE, exact=True, attention_paths=False)
+    scored = ensemble_edges(ensemble, effects, tables, threshold=EVERY_EDGE, exact=True)
     measured = {(edge.source, edge.target): edge.exact_effect for edge in scored}
     return torch.tensor([measured.get(pair) or 0.0 for pair in ends])
 
