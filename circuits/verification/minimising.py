@@ -24,9 +24,6 @@ from sae.host.host import HostModel
 
 __all__ = ["minimise"]
 
-EVERY_EDGE = -1.0
-"""A threshold that also lets through edges which are estimated as 0."""
-
 KEPT_FACTS = ("pairs", "contrast_search", "points_by_site")
 """Of the circuit's record: what also holds of a smaller circuit."""
 
@@ -104,7 +101,7 @@ def _edges(
     """The edges that are needed, and strong ones of errors; where no number of them is enough, all."""
     ensemble, nodes = requirement.ensemble, chosen.top(len(chosen))
     tables = node_tables(ensemble, effects, chosen, len(chosen))
-    scored = ensemble_edges(ensemble, effects, tables, threshold=EVERY_EDGE, exact=settings.exact_edges)
+    scored = ensemble_edges(ensemble, effects, tables, exact=settings.exact_edges)
     of_errors = [edge for edge in scored if ERROR in (edge.source[2], edge.target[2])]
     among = [edge for edge in scored if ERROR not in (edge.source[2], edge.target[2])]
     found = fewest_edges(requirement, nodes, among)
