@@ -54,6 +54,12 @@ ARMS: dict[str, Arm] = {
         Arm("broad", "trained on broad text", (_only(BROAD),)),
         Arm("mix", "trained on equal parts of both", (Stage(((DOMAIN, 0.5), (BROAD, 0.5))),)),
         Arm("fine-tuned", "half on broad text, then half on domain text", (_only(BROAD, 0.5), _only(DOMAIN, 0.5))),
+        Arm(
+            "domain, bits",
+            "trained on domain text with a penalty in bits: an active feature costs its self-information",
+            (_only(DOMAIN),),
+            (("objective", "description_length"),),
+        ),
         Arm("broad x4", "trained on broad text with four times the tokens", (_only(BROAD, 4.0),)),
     )
 }

@@ -30,7 +30,7 @@ class Cell:
     @property
     def directory(self) -> Path:
         """Where it lies below the cells of its profile."""
-        return Path(self.host) / self.arm.name.replace(" ", "-") / f"seed-{self.seed}"
+        return Path(self.host) / self.arm.name.replace(",", "").replace(" ", "-") / f"seed-{self.seed}"
 
 
 def cells_of(profile: Profile) -> list[Cell]:
