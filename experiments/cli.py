@@ -5,6 +5,7 @@ import click
 from experiments.commands.adapt import adapt
 from experiments.commands.clinic import clinic
 from experiments.commands.report import report
+from experiments.commands.run import run
 from sae.command_line import SCHEMA_VERSION, Program, emit_json, json_option
 
 __all__ = ["main"]
@@ -30,5 +31,5 @@ def list_experiments(as_json: bool) -> None:
         click.echo(f"{experiment.name}\n  {experiment.claim}\n  {experiment.command}")
 
 
-for command in (adapt, report, clinic):
+for command in (adapt, run, report, clinic):
     main.add_command(command)

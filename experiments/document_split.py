@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-__all__ = ["HELD_OUT_SHARE", "held_out_texts", "is_held_out", "training_texts"]
+from sae.annotated_text import AnnotatedText
+
+__all__ = ["HELD_OUT_SHARE", "held_out_only", "held_out_texts", "is_held_out", "training_texts"]
 
 HELD_OUT_SHARE = 0.05
 WHITE_SPACE = re.compile(r"\s+")
@@ -25,6 +27,11 @@ def is_held_out(text: str) -> bool:
 def training_texts(texts: Iterable[str]) -> Iterator[str]:
     """Those that may be trained on, in their order; blank ones are passed over."""
     return (text for text in texts if text.strip() and not is_held_out(text))
+
+
+def held_out_only(texts: Iterable[AnnotatedText]) -> Iterator[AnnotatedText]:
+    """The held-out ones among texts that come with what is known of them; blank ones are passed over."""
+    return (text for text in texts if text.text.strip() and is_held_out(text.text))
 
 
 def held_out_texts(texts: Iterable[str], n_documents: int) -> list[str]:

@@ -1,6 +1,5 @@
 """The experiments that this version ships: name, claim, command, and what runs them."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -16,26 +15,23 @@ class Experiment:
         name: As in `experiments run NAME`.
         claim: What it is about.
         command: An example that runs it.
-        runner: `module:function` for `experiments run`, called with the options of that command; None for an experiment
-            that has commands of its own.
+        module: For `experiments run`: has `plan` and `run`; None for an experiment with commands of its own.
     """
 
     name: str
     claim: str
     command: str
-    runner: str | None = None
+    module: str | None = None
 
-    def load(self) -> Callable[..., Any]:
-        """The function that runs it.
+    def load(self) -> Any:
+        """The module that plans and runs it.
 
         Raises:
             ValueError: It has commands of its own.
         """
-        if self.runner is None:
+        if self.module is None:
             raise ValueError(f"experiment {self.name!r} is not run by `experiments run`; use `{self.command}`")
-        module, _, function = self.runner.partition(":")
-        found: Callable[..., Any] = getattr(import_module(module), function)
-        return found
+        return import_module(self.module)
 
 
 EXPERIMENTS = (
@@ -43,6 +39,12 @@ EXPERIMENTS = (
         "clinic",
         "a small clinical Llama with known ground truth has concept-level features and faithful circuits",
         "experiments clinic check",
+    ),
+    Experiment(
+        "domain-vs-broad",
+        "dictionaries trained on a domain's text are better there than broad ones, all else equal",
+        "experiments run domain-vs-broad --profile clinic",
+        "experiments.domain_vs_broad.experiment",
     ),
 )
 

@@ -13,6 +13,7 @@ __getattr__, __dir__ = lazy_exports(
         "Site": "sae.host.sites",
         "SplicedHost": "sae.host.splice",
         "TokenBatch": "sae.host.token_batch",
+        "evaluate": "sae.evaluation.evaluating",
         "load_saes": "sae.dictionary.collection",
     },
 )

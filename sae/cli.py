@@ -3,8 +3,10 @@
 import click
 
 from sae.command_line import Program
+from sae.commands.compare import compare
 from sae.commands.convert import convert
 from sae.commands.doctor import doctor
+from sae.commands.evaluate import evaluate
 from sae.commands.features import features
 from sae.commands.harvest import harvest
 from sae.commands.info import info
@@ -20,5 +22,5 @@ def main() -> None:
     """Train sparse autoencoders on a language model's activations, and look at them."""
 
 
-for command in (harvest, train, info, features, interpret, convert, doctor):
+for command in (harvest, train, info, features, evaluate, compare, interpret, convert, doctor):
     main.add_command(command)

@@ -7,12 +7,15 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sae.annotated_text import AnnotatedText
 from sae.text_files import FILE_READERS, file_kind, read_text_directory, read_text_file
 
-__all__ = ["CorpusPart", "answer_prompts", "corpus_method", "mix", "parse_corpus", "read_corpus"]
+__all__ = ["CorpusPart", "annotated_texts", "answer_prompts", "corpus_method", "mix", "parse_corpus", "read_corpus"]
+
+Item = TypeVar("Item")
+
 
 ENTRY_POINT_GROUP = "sae.corpora"
-T = TypeVar("T")
 WEIGHTED = re.compile(r"\s*([0-9.eE-]+)\s*\*(.+)")
 EXPECTED = (
     f"expected NAME:PART of a registered corpus, hf:NAME, a file ending in {', '.join(FILE_READERS)}, "
@@ -48,6 +51,23 @@ def read_corpus(spec: str, *, seed: int = 0) -> Iterator[str]:
     parts = parse_corpus(spec)
     streams = [_open(part, seed) for part in parts]
     return mix(streams, [part.weight for part in parts])
+
+
+def annotated_texts(spec: str, *, seed: int = 0) -> Iterator[AnnotatedText]:
+    """The documents of a corpus with what is known of their places.
+
+    A registered corpus knows of some if it has a method of this name, called as the corpus itself; it gives the same
+    texts in the same order. Other texts come without any.
+
+    Args:
+        spec: The SPEC as it is written on the command line.
+        seed: For corpora that are generated.
+
+    Raises:
+        ValueError: As `read_corpus`.
+    """
+    parts = parse_corpus(spec)
+    return mix([_annotated(part, seed) for part in parts], [part.weight for part in parts])
 
 
 def answer_prompts(spec: str, *, seed: int = 0) -> Iterator[str]:
@@ -99,7 +119,7 @@ def parse_corpus(spec: str) -> list[CorpusPart]:
     ]
 
 
-def mix(streams: Sequence[Iterator[T]], weights: Sequence[float]) -> Iterator[T]:
+def mix(streams: Sequence[Iterator[Item]], weights: Sequence[float]) -> Iterator[Item]:
     """Documents of several streams in fixed proportions; ends with the first stream that ends.
 
     Each document comes from the stream that is furthest behind its share, the first of them when equal.
@@ -160,11 +180,21 @@ def _registered(name: str, inner: str, options: dict[str, str], seed: int) -> It
     if name not in known:
         names = ", ".join(sorted(known)) or "none; is the project installed?"
         raise ValueError(f"there is no corpus {name!r} (registered: {names}); {EXPECTED}")
-    source: Callable[..., Any] = known[name].load()
+    return _called(known[name].load(), f"{name}:{inner}", inner, options, seed)
+
+
+def _called(source: Callable[..., Any], spec: str, inner: str, options: dict[str, str], seed: int) -> Iterator[Any]:
     try:
         return iter(source(inner, seed=seed, **options))
     except TypeError as error:
-        raise ValueError(f"corpus {name}:{inner} does not take the options {options}: {error}") from error
+        raise ValueError(f"corpus {spec} does not take the options {options}: {error}") from error
+
+
+def _annotated(part: CorpusPart, seed: int) -> Iterator[AnnotatedText]:
+    method = corpus_method(part, "annotated_texts")
+    if method is None:
+        return (AnnotatedText(text) for text in _open(part, seed))
+    return _called(method, part.source, part.source.partition(":")[2], part.options, seed)
 
 
 def _answers(part: CorpusPart, seed: int) -> Iterator[str] | None:

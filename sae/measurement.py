@@ -6,6 +6,7 @@ The units that are resampled are what is independent: documents rather than toke
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -88,7 +89,13 @@ def bootstrap(
 
 
 def resampled_counts(n_units: int, *, n_draws: int = N_DRAWS, seed: int = 0) -> Float64[Tensor, "draws units"]:
-    """How often each unit is drawn in each resample, with replacement; rows sum to `n_units`."""
+    """How often each unit is drawn in each resample, with replacement; rows sum to `n_units`. To be read only."""
+    return _drawn_counts(n_units, n_draws, seed)
+
+
+@lru_cache(maxsize=2)
+def _drawn_counts(n_units: int, n_draws: int, seed: int) -> Float64[Tensor, "draws units"]:
+    """Kept, since a report takes hundreds of intervals over the same units."""
     drawn: Int64[Tensor, "draws units"] = torch.randint(
         n_units, (n_draws, n_units), generator=torch.Generator().manual_seed(seed)
     )

@@ -2,17 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from circuits.commands.circuit_directory import CIRCUIT_FILES, changed_circuit_directory, write_circuit_directory
 from circuits.commands.discover import discover
 from circuits.commands.printing import print_circuit
-from sae.command_line import default_output, emit_json, json_option, output_directory, output_options
+from sae.command_line import emit_json, json_option, output_options
 
 __all__ = ["stability"]
 
@@ -47,7 +47,7 @@ def stability(
     """
     given = [name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
     _check_usage(circuit, given)
-    with _destination(circuit, out, force) as (directory, final):
+    with changed_circuit_directory(circuit, "stability", out=out, force=force) as (directory, final):
         stages = final.resolve().with_name(f"{final.resolve().name}.stages")
         if circuit is None:
             found = _discovered(options, vary=vary, draws=draws, stages=stages)
@@ -63,7 +63,7 @@ def stability(
         emit_json(record)
         return
     _print(found.circuit, record)
-    click.echo(f"\nWritten to {final}: stability.json, circuit.html, circuit.png, circuit.json, circuit.safetensors")
+    click.echo(f"\nWritten to {final}: stability.json, {CIRCUIT_FILES}")
 
 
 stability.params += [option for option in discover.params if option.name not in OF_DISCOVERY_ALONE]
@@ -76,18 +76,6 @@ def _check_usage(circuit: Path | None, given: list[str]) -> None:
     foreign = [f"--{name.replace('_', '-')}" for name in given if name not in OF_BOTH]
     if circuit is not None and foreign:
         raise click.UsageError(f"{', '.join(foreign)}: CIRCUIT was found already; leave them out, or give --prompt")
-
-
-@contextmanager
-def _destination(circuit: Path | None, out: Path | None, force: bool) -> Iterator[tuple[Path, Path]]:
-    """Where to write, and the name that it has in the end."""
-    if circuit is not None and out is None and force:
-        place = circuit if circuit.is_dir() else circuit.parent
-        yield place, place
-        return
-    target = out or default_output("stability")
-    with output_directory(target, force=force) as directory:
-        yield directory, target
 
 
 def _discovered(options: Mapping[str, Any], *, vary: str, draws: int, stages: Path) -> Any:
@@ -103,14 +91,9 @@ def _discovered(options: Mapping[str, Any], *, vary: str, draws: int, stages: Pa
 
 
 def _save(circuit: Any, record: Mapping[str, Any], directory: Path) -> None:
-    """The circuit and all that shows it, so that nothing beside it is older."""
-    from circuits.drawing.plot import draw_circuit
-    from circuits.export.page import write_page
     from sae.written_whole import written_whole
 
-    circuit.save(directory)
-    draw_circuit(circuit, directory / "circuit.png")
-    write_page(circuit, directory / "circuit.html")
+    write_circuit_directory(circuit, directory)
     with written_whole(directory / "stability.json") as part:
         part.write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
 

@@ -11,7 +11,7 @@ from experiments.clinic.document import Document
 from experiments.clinic.labelled_text import concepts_of_span
 from experiments.clinic.negation import denied_pairs
 from experiments.clinic.other_texts import documents as clinical_documents
-from sae.known_text import KnownText, Mention
+from sae.annotated_text import AnnotatedText, AnswerPlace, TextSpan
 
 __all__ = ["CHUNK_DOCUMENTS", "ClinicCorpus", "broad_texts", "clinic_corpus", "clinical_texts", "document_chunk"]
 
@@ -46,6 +46,11 @@ class ClinicCorpus:
         _check(name, split)
         return _texts(name, split, seed)
 
+    def annotated_texts(self, name: str, *, split: str = "train", seed: int = 0) -> Iterator[AnnotatedText]:
+        """The same stream with every concept that its texts express, and its answers that nothing before gives away."""
+        _check(name, split)
+        return map(_annotated, _documents(name, split, seed))
+
     def answer_prompts(self, name: str, *, seed: int = 0) -> Iterator[str] | None:
         """Prompts after which a diagnosis is due that nothing before gave away, one of a validation document at most.
 
@@ -58,16 +63,7 @@ class ClinicCorpus:
         _check(name, ANSWER_SPLIT)
         return _diagnosis_prompts(name, seed + ANSWER_SEEDS) if name == "clinical" else None
 
-    def known_texts(self, name: str, *, split: str = "train", seed: int = 0) -> Iterator[KnownText]:
-        """The stream of ``clinic:NAME`` with every concept that its texts express.
-
-        Raises:
-            ValueError: If there is no such corpus or split.
-        """
-        _check(name, split)
-        return map(_known, _documents(name, split, seed))
-
-    def negation_flips(self, name: str, *, seed: int = 0) -> Iterator[tuple[KnownText, KnownText]] | None:
+    def negation_flips(self, name: str, *, seed: int = 0) -> Iterator[tuple[AnnotatedText, AnnotatedText]] | None:
         """Vignettes that assert a finding, each with the same vignette that denies it; None for ``broad``.
 
         Raises:
@@ -76,7 +72,7 @@ class ClinicCorpus:
         _check(name, ANSWER_SPLIT)
         if name != "clinical":
             return None
-        return ((_known(asserted), _known(denied)) for asserted, denied in denied_pairs(seed))
+        return ((_annotated(asserted), _annotated(denied)) for asserted, denied in denied_pairs(seed))
 
 
 clinic_corpus = ClinicCorpus()
@@ -111,6 +107,10 @@ def _check(name: str, split: str) -> None:
 
 
 def _texts(name: str, split: str, seed: int) -> Iterator[str]:
+    return (document.text for document in _documents(name, split, seed))
+
+
+def _documents(name: str, split: str, seed: int) -> Iterator[Document]:
     """Chunk after chunk, without end."""
     return (document.text for document in _documents(name, split, seed))
 
@@ -121,19 +121,21 @@ def _documents(name: str, split: str, seed: int) -> Iterator[Document]:
         yield from document_chunk(name, chunk, split=split, seed=seed)
 
 
-def _known(document: Document) -> KnownText:
-    """The document's spans as mentions; where a diagnosis is due, the prompt's end stands for it as yet unsaid."""
+def _annotated(document: Document) -> AnnotatedText:
+    """The document's spans as concepts; where a diagnosis is due, the prompt's end stands for it as yet unsaid."""
     said = [
-        Mention(span.start, span.end, concept)
+        TextSpan(span.start, span.end, concept)
         for span in document.spans
         for concept in concepts_of_span(span.concept, document.text[span.start : span.end])
     ]
+    due = [point for point in document.answer_points if not point.revealed]
     unsaid = [
-        Mention(point.prompt_end - 1, point.prompt_end, f"latent:{point.answer}")
-        for point in document.answer_points
-        if point.kind == "diagnosis" and not point.revealed
+        TextSpan(point.prompt_end - 1, point.prompt_end, f"latent:{point.answer}")
+        for point in due
+        if point.kind == "diagnosis"
     ]
-    return KnownText(document.text, (*said, *unsaid))
+    answers = tuple(AnswerPlace(point.prompt_end, point.answer) for point in due)
+    return AnnotatedText(document.text, (*said, *unsaid), answers)
 
 
 def _diagnosis_prompts(name: str, seed: int) -> Iterator[str]:

@@ -74,9 +74,9 @@ def _shares(ctx: click.Context, param: click.Parameter, value: str | None) -> tu
 )
 @click.option(
     "--objective",
-    type=click.Choice(("step", "quadratic", "tanh")),
+    type=click.Choice(("step", "quadratic", "tanh", "description_length")),
     default="step",
-    help="Penalty of jumprelu.",
+    help="Penalty of jumprelu; description_length counts the bits of each active feature instead of 1.",
 )
 @click.option(
     "--kernel",

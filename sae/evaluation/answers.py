@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float
 from torch import Tensor
 
 from sae.dictionary.autoencoder import SAE
@@ -13,11 +13,11 @@ from sae.evaluation.fidelity import measure_fidelity
 from sae.host.host import HostModel
 from sae.host.prompts import prompt_ids
 from sae.host.sites import Site
+from sae.measurement import percentile_interval, resampled_counts
 
 __all__ = ["AnswerFidelity", "answer_activations", "measure_at_answers"]
 
 BATCH_PROMPTS = 64
-N_RESAMPLES = 1000
 SMALLEST_SPREAD = 1e-9
 """Share of the prompts' own spread below which a resample is one prompt over and over."""
 
@@ -81,16 +81,9 @@ def _interval(sae: SAE, x: Float[Tensor, "answers d_model"], seed: int) -> tuple
     """Each resample is centred on its own mean."""
     squared_errors = (x - sae.decode_sparse(sae.encode_sparse(x))).double().square().sum(1)
     centred = x.double() - x.double().mean(0)
-    counts = _resamples(len(x), seed).to(x.device)
+    counts = resampled_counts(len(x), seed=seed).to(x.device)
     means = counts @ centred / len(x)
     squares = counts @ centred.square().sum(1) - len(x) * means.square().sum(1)
     varies = squares > SMALLEST_SPREAD * centred.square().sum()
     explained = 1 - (counts @ squared_errors)[varies] / squares[varies]
-    low, high = explained.quantile(explained.new_tensor([0.025, 0.975])).tolist()
-    return low, high
-
-
-def _resamples(n: int, seed: int) -> Float64[Tensor, "resamples {n}"]:
-    """How often each of `n` cases is drawn in each resample, with replacement."""
-    drawn = torch.randint(n, (N_RESAMPLES, n), generator=torch.Generator().manual_seed(seed))
-    return torch.zeros(N_RESAMPLES, n, dtype=torch.float64).scatter_add_(1, drawn, torch.ones_like(drawn).double())
+    return percentile_interval(explained.cpu())

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae.dictionary.autoencoder import SAE
+from sae.evaluation.check import Check
 from sae.evaluation.degenerate import (
     constant_sae,
     identity_sae,
@@ -18,6 +17,7 @@ from sae.evaluation.degenerate import (
     scaling_sae,
     with_silent_features,
 )
+from sae.evaluation.doctor_of_evaluation import evaluation_checks, host_checks
 from sae.evaluation.fidelity import measure_fidelity
 from sae.evaluation.known_scores import (
     absent_sign_share,
@@ -51,37 +51,6 @@ SMALL_COST = 0.01
 """Share of the mean ablation's cost, of what is no cost but for the norm's epsilon."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One score of one dictionary.
-
-    Attributes:
-        dictionary: Which degenerate dictionary, such as `identity`.
-        metric: Which score of it, such as `explained variance`.
-        expected: What it must be.
-        measured: What the project's metric says; None where it gives no number.
-        tolerance: Largest difference that rounding or sampling may cause.
-        reason: Why the score is known.
-    """
-
-    dictionary: str
-    metric: str
-    expected: float
-    measured: float | None
-    tolerance: float
-    reason: str
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether the score is as expected; a missing or non-finite one is not."""
-        return self.measured is not None and abs(self.measured - self.expected) <= self.tolerance
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields and `ok`; a measured value that is not finite becomes None, which JSON can hold."""
-        is_finite = self.measured is not None and math.isfinite(self.measured)
-        return asdict(self) | {"measured": self.measured if is_finite else None, "ok": self.is_ok}
-
-
 def run_doctor(
     host: HostModel | None = None, documents: Sequence[Int[Tensor, " _"]] = (), *, seed: int = 0
 ) -> list[Check]:
@@ -103,8 +72,8 @@ def run_doctor(
     """
     if host is not None and not documents:
         raise ValueError("there are no documents to predict, expected at least one beside the host")
-    checks = [*_reconstruction_checks(seed), *_random_checks(seed)]
-    return checks if host is None else [*checks, *_spliced_checks(host, documents)]
+    checks = [*_reconstruction_checks(seed), *_random_checks(seed), *evaluation_checks(_activations(seed), seed)]
+    return checks if host is None else [*checks, *_spliced_checks(host, documents), *host_checks(host, documents)]
 
 
 def _reconstruction_checks(seed: int) -> Iterator[Check]:

@@ -127,3 +127,20 @@ class CutPasses(LanguageModel):
     def parents(self, site: Site, sites: Collection[Site]) -> list[Site]:
         """The sites among `sites` with a path to `site` that no other of them cuts, in forward order."""
         return parent_sites(site, sites, self.family)
+
+    @torch.no_grad()
+    def last_stream(
+        self, batch: TokenBatch, site: Site, activation: Float[Tensor, "batch seq d_model"]
+    ) -> Float[Tensor, "batch seq d_model"]:
+        """What leaves the last layer with one site held, as in `forward_from`; `unembed` makes logits of it."""
+        site, last = self._live.in_order([site, Site("resid_post", self.n_layers - 1)])[0], self.sites[-1]
+        results = {"stream": activation.to(self.dtype)}
+
+        def hold_and_read() -> None:
+            self._live.hold(site, results["stream"], None)
+            results["stream"] = self._live.read(last)
+            raise Halt
+
+        if site != last:
+            self._run(hold_and_read, batch, self.family.decoder)
+        return results["stream"]

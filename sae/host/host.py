@@ -103,18 +103,35 @@ class HostModel(CutPasses):
         activation: Float[Tensor, "batch seq d_model"],
         *,
         layer_input: Float[Tensor, "batch seq d_model"] | None = None,
+        edits: Mapping[Site, Edit] = NO_EDITS,
         logits_to_keep: int = 0,
     ) -> Float[Tensor, "batch kept vocab"]:
-        """Logits with one site held at a given activation, without gradients; arguments as in `gradient_at`."""
-        [site] = self._live.in_order([site])
+        """Logits with one site held at a given activation, without gradients.
+
+        Args:
+            batch: What to run.
+            site: As in `gradient_at`.
+            activation: As in `gradient_at`.
+            layer_input: As in `gradient_at`.
+            edits: As in `forward`, of sites after `site`.
+            logits_to_keep: As in `forward`.
+
+        Raises:
+            ValueError: The model lacks a site, or an edit is of `site` or of one before it.
+        """
+        [site], ordered = self._live.in_order([site]), self._live.in_order(edits)
+        if ordered and ordered[0] <= site:
+            raise ValueError(f"there is an edit at {ordered[0]}, expected edits after {site}, which is held; drop it")
         layer_input = None if layer_input is None else layer_input.to(self.dtype)
         results: dict[str, Tensor] = {}
 
-        def hold_and_read() -> None:
+        def hold_edit_and_read() -> None:
             self._live.hold(site, activation.to(self.dtype), layer_input)
+            for later in ordered:
+                self._live.edit(later, edits)
             results["logits"] = self._traced.output.logits
 
-        self._run(hold_and_read, batch, logits_to_keep=logits_to_keep)
+        self._run(hold_edit_and_read, batch, logits_to_keep=logits_to_keep)
         return results["logits"]
 
     @torch.enable_grad()

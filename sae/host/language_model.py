@@ -141,6 +141,15 @@ class LanguageModel:
         self.check_length(batch.ids.shape[1], "the longest row")
         return batch.to(self.device)
 
+    @torch.no_grad()
+    def unembed(self, stream: Float[Tensor, "tokens d_model"]) -> Float[Tensor, "tokens vocab"]:
+        """Logits of tokens from what leaves the last layer: for a few tokens at a time, where all would be too many."""
+        unembedding = self._model.get_output_embeddings()
+        stream = stream.to(unembedding.weight.device, self.dtype)
+        logits = unembedding(self._model.get_submodule(self.family.final_norm)(stream))
+        cap = getattr(self._model.config.get_text_config(), "final_logit_softcapping", None)
+        return logits if cap is None else torch.tanh(logits / cap) * cap
+
     def check_length(self, n_tokens: int, what: str) -> None:
         """Make sure that `n_tokens` fit into the context.
 

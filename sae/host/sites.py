@@ -94,6 +94,7 @@ class Family:
         decoder: The stack below the unembedding, from the model.
         embed: The embedding, from the model.
         layers: The list of decoder layers, from the model.
+        final_norm: The norm between the last layer and the unembedding, from the model.
         attention: The module whose output attention adds to the stream, from a layer.
         mlp: The module whose output the MLP adds to the stream, from a layer.
         mlp_entry: The module whose input is what the MLP reads after the norm, from a layer.
@@ -107,6 +108,7 @@ class Family:
     decoder: str
     embed: str
     layers: str
+    final_norm: str
     attention: str
     mlp: str
     mlp_entry: str
@@ -135,6 +137,7 @@ _LLAMA = Family(
     decoder="model",
     embed="model.embed_tokens",
     layers="model.layers",
+    final_norm="model.norm",
     attention="self_attn",
     mlp="mlp",
     mlp_entry="mlp",
@@ -163,11 +166,13 @@ FAMILIES: dict[str, Family] = {
         decoder="model.language_model",
         embed="model.language_model.embed_tokens",
         layers="model.language_model.layers",
+        final_norm="model.language_model.norm",
     ),
     "gpt_neox": Family(
         decoder="gpt_neox",
         embed="gpt_neox.embed_in",
         layers="gpt_neox.layers",
+        final_norm="gpt_neox.final_layer_norm",
         attention="attention",
         mlp="mlp",
         mlp_entry="mlp",

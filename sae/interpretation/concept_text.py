@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from sae.annotated_text import TextSpan
 from sae.interpretation.encoded_text import EncodedText
-from sae.known_text import Mention
 
 __all__ = ["ConceptRule", "ConceptText", "place_mentions"]
 
@@ -71,7 +71,7 @@ def unit_matrix(
 
 
 def place_mentions(
-    text: EncodedText, mentions: Sequence[Iterable[Mention]], tokenizer: Any, *, names: dict[str, str] | None = None
+    text: EncodedText, mentions: Sequence[Iterable[TextSpan]], tokenizer: Any, *, names: dict[str, str] | None = None
 ) -> ConceptText:
     """Carry mentions over from characters to tokens.
 
@@ -104,6 +104,6 @@ def place_mentions(
     )
 
 
-def _overlapping(offsets: Sequence[tuple[int, int]], mention: Mention) -> list[int]:
+def _overlapping(offsets: Sequence[tuple[int, int]], mention: TextSpan) -> list[int]:
     """The tokens that share a character with a mention."""
     return [place for place, (start, end) in enumerate(offsets) if start < mention.end and end > mention.start]

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import cycle, islice
 
+from sae.annotated_text import AnnotatedText, TextSpan
 from sae.corpora import read_corpus
+from sae.corpus_knowledge import known_texts, negation_flips
 from sae.dictionary.autoencoder import SAE
 from sae.host.host import HostModel
 from sae.interpretation.concept_text import ConceptText, place_mentions
@@ -13,7 +15,6 @@ from sae.interpretation.ontology import Ontology
 from sae.interpretation.roles import Role, role_of
 from sae.interpretation.window_texts import WindowTexts
 from sae.interpretation.windows import TextWindows, cut_windows
-from sae.known_text import KnownText, Mention, known_texts, negation_flips
 from sae.token_text import token_texts
 
 __all__ = ["Material", "gather_material"]
@@ -77,7 +78,7 @@ def gather_material(
     Raises:
         ValueError: The corpus cannot be read or is blank, or the dictionary does not know its site.
     """
-    mentions: dict[str, tuple[Mention, ...]] = {}
+    mentions: dict[str, tuple[TextSpan, ...]] = {}
     remember = _remembering(mentions)
     known = known_texts(corpus, seed=seed)
     texts = read_corpus(corpus, seed=seed) if known is None else map(remember, known)
@@ -101,17 +102,17 @@ def gather_material(
     return Material(corpus, windows, WindowTexts(windows, tokens), concepts, fresh is not None, len(flips))
 
 
-def _remembering(mentions: dict[str, tuple[Mention, ...]]) -> Callable[[KnownText], str]:
+def _remembering(mentions: dict[str, tuple[TextSpan, ...]]) -> Callable[[AnnotatedText], str]:
     """Gives the text and keeps what it expresses."""
 
-    def remember(known: KnownText) -> str:
-        mentions[known.text] = known.mentions
+    def remember(known: AnnotatedText) -> str:
+        mentions[known.text] = known.concepts
         return known.text
 
     return remember
 
 
-def _flips(corpus: str, seed: int, seen: set[str]) -> list[tuple[KnownText, KnownText]]:
+def _flips(corpus: str, seed: int, seen: set[str]) -> list[tuple[AnnotatedText, AnnotatedText]]:
     """Pairs of which the corpus has given neither text."""
     pairs = negation_flips(corpus, seed=seed)
     if pairs is None:
@@ -119,7 +120,7 @@ def _flips(corpus: str, seed: int, seen: set[str]) -> list[tuple[KnownText, Know
     return [pair for pair in islice(pairs, N_FLIPS) if not {each.text for each in pair} & seen]
 
 
-def _fresh(corpus: str, seed: int, seen: set[str], remember: Callable[[KnownText], str]) -> Iterator[str] | None:
+def _fresh(corpus: str, seed: int, seen: set[str], remember: Callable[[AnnotatedText], str]) -> Iterator[str] | None:
     """Documents of another seed that have not been seen; None where another seed gives the same ones."""
 
     def stream() -> Iterable[str]:
@@ -133,7 +134,7 @@ def _fresh(corpus: str, seed: int, seen: set[str], remember: Callable[[KnownText
 
 
 def _concepts(
-    text: EncodedText, host: HostModel, ontology: Ontology | None, mentions: Mapping[str, tuple[Mention, ...]] | None
+    text: EncodedText, host: HostModel, ontology: Ontology | None, mentions: Mapping[str, tuple[TextSpan, ...]] | None
 ) -> ConceptText | None:
     if ontology is not None:
         found = [ontology.mentions(each) for each in text.texts]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from sae.annotated_text import TextSpan
 from sae.interpretation.negation import AFFIRMED, status_of
-from sae.known_text import Mention
 
 __all__ = ["COLUMNS", "Concept", "Ontology", "read_ontology"]
 
@@ -64,14 +64,14 @@ class Ontology:
                 waiting += self.concepts[parent].parents
         return found
 
-    def mentions(self, text: str) -> list[Mention]:
+    def mentions(self, text: str) -> list[TextSpan]:
         """Every place where a name or a synonym stands, for the concept and for all that it is a kind of.
 
         Letters' case does not matter, words must be whole, and of overlapping phrases the longest counts. A denied
         mention is of the concept `not ID`, one about a relative of `family ID`.
         """
         return [
-            Mention(found.start(), found.end(), _with_status(each, status_of(text, found.start(), found.end())))
+            TextSpan(found.start(), found.end(), _with_status(each, status_of(text, found.start(), found.end())))
             for found in (self._pattern.finditer(text) if self._ids_of_phrase else ())
             for concept_id in self._ids_of_phrase[_normal(found[0])]
             for each in (concept_id, *sorted(self.ancestors(concept_id)))

@@ -64,6 +64,17 @@ class BatchSupport:
         return feature_sums(self.support, self.window.to(self.x.dtype))
 
     @cached_property
+    def costs(self) -> Float[Tensor, " entries"] | None:
+        """What each entry costs where it is active; None where all cost 1."""
+        costs = self.loss.feature_costs
+        return None if costs is None else costs.to(self.x).index_select(0, self.support.feature_ids)
+
+    @cached_property
+    def penalised_l0(self) -> Float[Tensor, " tokens"]:
+        """Number of active features of each token, or what they cost together."""
+        return self.l0 if self.costs is None else token_sums(self.support, self.active * self.costs)
+
+    @cached_property
     def l0(self) -> Float[Tensor, " tokens"]:
         """Number of active features of each token."""
         return token_sums(self.support, self.active.to(self.x.dtype))

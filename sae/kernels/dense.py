@@ -46,13 +46,14 @@ def dense_gradients(
     error = matmul(feature_acts, weights.decoder_rows) + (weights.b_dec - x)
     r = error * token_scales(emphasis, len(x), loss.error_weight)
     to_values = matmul(r, weights.decoder_rows.T)
-    penalty = l0_penalty(l0, loss)
+    costs = None if loss.feature_costs is None else loss.feature_costs.to(x)
+    penalty = l0_penalty(l0 if costs is None else active.to(x.dtype) @ costs, loss)
     decoder_gradient = matmul(feature_acts.T, r)
     if loss.sparsity == "tanh":
         penalty, to_norms = _add_tanh(to_values, feature_acts, weights, loss)
         decoder_gradient += to_norms
 
-    to_steps = step_gradients(l0, loss)[:, None]
+    to_steps = step_gradients(l0, loss)[:, None] * (1 if costs is None else costs)
     to_threshold, to_pre_acts = _through_the_jump(to_values, to_steps, window, weights.threshold, loss)
     to_pre_acts += to_values * active
     if dead is not None and loss.pre_act_coefficient:

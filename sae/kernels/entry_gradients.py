@@ -58,7 +58,7 @@ def entry_gradients(batch: BatchSupport, to_values: Float[Tensor, " entries"]) -
         to_values: Gradient of the reconstruction to each entry's activation; outside the active set it is read
             only where the loss gathers the window.
     """
-    penalty, decoder_scale = l0_penalty(batch.l0, batch.loss), None
+    penalty, decoder_scale = l0_penalty(batch.penalised_l0, batch.loss), None
     if batch.loss.sparsity == "tanh":
         value, slopes, decoder_scale = _tanh_penalty(batch)
         to_values, penalty = to_values + slopes, penalty + value
@@ -79,6 +79,7 @@ def _through_the_jump(batch: BatchSupport, to_values: Tensor) -> tuple[Tensor, T
     """Gradients to the pre-activations of entries and to the thresholds of features."""
     loss = batch.loss
     to_steps = step_gradients(batch.l0, loss).index_select(0, batch.support.token_ids)
+    to_steps = to_steps if batch.costs is None else to_steps * batch.costs
     jump = to_steps + batch.thresholds * to_values if loss.gathers_window else to_steps
     density = batch.window.to(to_values.dtype) / loss.bandwidth
     to_threshold = (jump if loss.reconstruction_moves_threshold else to_steps) * density

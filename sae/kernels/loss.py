@@ -1,6 +1,6 @@
 """What one training step minimises, and what it gives back: settings, gradients, statistics."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import torch
@@ -31,6 +31,7 @@ class LossSettings:
     r"""The loss of a step: a mean over tokens of the squared error summed over d_model, and a sparsity penalty.
 
         step       lambda * l0                               Rajamanoharan et al. 2024
+                   lambda * sum_i w_i [pi_i > theta_i]       with `feature_costs` w
         quadratic  lambda * 2/L * (l0 - L)^2                 L: `l0_target`; Gemma Scope 2, SAELens
         tanh       lambda * sum_i tanh(c * z_i * |d_i|)      Anthropic, January 2025
 
@@ -45,6 +46,7 @@ class LossSettings:
         reconstruction_moves_threshold: Whether the squared error (and the tanh penalty) moves the thresholds.
             Without it the window need only be counted, which keeps a wide window cheap.
         error_weight: What the squared error is multiplied by; above 0.
+        feature_costs: w of the step penalty, not negative; 1 for every feature where it is left out.
     """
 
     sparsity: Sparsity
@@ -56,6 +58,7 @@ class LossSettings:
     pre_act_coefficient: float = 0.0
     reconstruction_moves_threshold: bool = True
     error_weight: float = 1.0
+    feature_costs: Float[Tensor, " d_sae"] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.sparsity not in get_args(Sparsity):
@@ -68,6 +71,8 @@ class LossSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         if self.sparsity == "quadratic" and not (self.l0_target is not None and self.l0_target > 0):
             raise ValueError(f"l0_target is {self.l0_target}, expected more than 0 for the quadratic penalty")
+        if self.feature_costs is not None and self.sparsity != "step":
+            raise ValueError(f"feature_costs stand beside sparsity {self.sparsity!r}, expected them beside 'step' only")
 
     @property
     def gathers_window(self) -> bool:
@@ -127,7 +132,7 @@ class StepStatistics:
 
 
 def l0_penalty(l0: Float[Tensor, " tokens"], loss: LossSettings) -> Float[Tensor, ""]:
-    """Mean of the step or the quadratic penalty, given each token's number of active features."""
+    """Mean of the step or the quadratic penalty, given each token's number of active features, or what they cost."""
     if loss.sparsity == "step":
         return loss.coefficient * l0.mean()
     if loss.l0_target is not None and loss.sparsity == "quadratic":
@@ -136,7 +141,7 @@ def l0_penalty(l0: Float[Tensor, " tokens"], loss: LossSettings) -> Float[Tensor
 
 
 def step_gradients(l0: Float[Tensor, " tokens"], loss: LossSettings) -> Float[Tensor, " tokens"]:
-    """u_n: gradient of the penalty to a token's number of active features."""
+    """u_n: gradient of the penalty to a token's number of active features; times w_i where features have costs."""
     if loss.sparsity == "step":
         return torch.full_like(l0, loss.coefficient / len(l0))
     if loss.l0_target is not None and loss.sparsity == "quadratic":

@@ -148,7 +148,8 @@ def training_loss(
     scaled_error = error if emphasis is None else error * emphasis
     norms = weights.decoder_rows.norm(dim=1)
     total = loss.error_weight * reconstruction_loss(scaled_error, torch.zeros_like(x))
-    l0 = step(pre_acts, threshold, bandwidth=eps, gradient_through_window=through_window).sum(1)
+    is_active = step(pre_acts, threshold, bandwidth=eps, gradient_through_window=through_window)
+    l0 = (is_active if loss.feature_costs is None else is_active * loss.feature_costs.to(x)).sum(1)
     if loss.sparsity == "step":
         total = total + loss.coefficient * l0.mean()
     if loss.sparsity == "quadratic" and loss.l0_target is not None:

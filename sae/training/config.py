@@ -17,7 +17,7 @@ __all__ = [
     "TrainingConfig",
 ]
 
-Objective = Literal["step", "quadratic", "tanh"]
+Objective = Literal["step", "quadratic", "tanh", "description_length"]
 LossUnit = Literal["unexplained", "variance"]
 Clipping = Literal["none", "row", "global"]
 
@@ -183,7 +183,8 @@ class JumpReLUConfig(TrainingConfig):
 
     Attributes:
         l0: Wanted mean number of active features of a token.
-        objective: The sparsity penalty, see `sae.kernels.loss.LossSettings`.
+        objective: The sparsity penalty, see `sae.kernels.loss.LossSettings`; `description_length` is the step penalty
+            with features that cost the bits of saying that they are active, see `SelfInformation`.
         bandwidth: Width of the window around a threshold through which it learns, in units of the activation
             scale: the root mean square of an element of the activations about their mean.
         initial_threshold: In the same units. At the start a feature's pre-activations have about unit variance, so
@@ -191,6 +192,7 @@ class JumpReLUConfig(TrainingConfig):
         threshold_learning_rate: Thresholds have a rate of their own: under Adam about how far they move in a step.
         gradient_through_window: Whether the jump at the threshold passes gradient to encoder and bias too.
         tanh_scale: c of the tanh objective.
+        value_bits: Bits of an active feature's value, beside those of its being active; for `description_length`.
         pre_act_coefficient: Of the loss that pulls dead features towards firing; 0 leaves them alone. Much less than
             the gradients that live features have does nothing: Adam's second moments remember those.
         initial_coefficient: Where the sparsity coefficient begins, as a share of the activations' variance.
@@ -207,6 +209,7 @@ class JumpReLUConfig(TrainingConfig):
     threshold_learning_rate: float = 1e-3
     gradient_through_window: bool = False
     tanh_scale: float = 4.0
+    value_bits: float = 7.0
     pre_act_coefficient: float = 0.03
     initial_coefficient: float = 1e-3
     proportional_gain: float = 0.03
@@ -216,7 +219,7 @@ class JumpReLUConfig(TrainingConfig):
         super().__post_init__()
         _check_positive(self, ("bandwidth", "threshold_learning_rate", "tanh_scale", "initial_coefficient"))
         _check_positive(self, ("proportional_gain", "integral_gain"))
-        for name in ("initial_threshold", "pre_act_coefficient"):
+        for name in ("initial_threshold", "pre_act_coefficient", "value_bits"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
         _check_choice("objective", self.objective, get_args(Objective))

@@ -19,6 +19,7 @@ from sae.training.config import JumpReLUConfig
 from sae.training.metrics import StepMetrics, ThresholdMetrics
 from sae.training.normalisation import normalise, unfold
 from sae.training.sae_trainer import Calibrated, SAETrainer, TrainerState, TrainingGoal
+from sae.training.self_information import SelfInformation
 from sae.training.sparsity_control import L0Controller
 
 __all__ = ["JumpReLUTrainer"]
@@ -52,6 +53,11 @@ class JumpReLUTrainer(SAETrainer):
             integral_gain=self.config.integral_gain,
             coefficient=self.config.initial_coefficient,
         )
+        self._information: SelfInformation | None = None
+        if self.config.objective == "description_length":
+            self._information = SelfInformation(
+                self.config.d_sae, l0=self.config.wanted_l0, value_bits=self.config.value_bits, device=weights.device
+            )
         self._initial_l0: float | None = None
         self._watched: Tensor | None = None
         self._initial_threshold = weights.threshold.detach().clone()
@@ -95,6 +101,8 @@ class JumpReLUTrainer(SAETrainer):
         super().step(draw)
         assert self._last is not None, "a step was just done"
         l0 = self._last.l0 if self._watched is None else self._watched_l0(self._watched)
+        if self._information is not None:
+            self._information.update(self._last.fire_counts, self._last_tokens)
         if self._initial_l0 is None:
             self._initial_l0 = l0
         factor = self.controller.update(l0, self.l0_target)
@@ -124,7 +132,7 @@ class JumpReLUTrainer(SAETrainer):
         """The loss of the next step."""
         config, d_model = self.config, self.weights.d_model
         return LossSettings(
-            sparsity=config.objective,
+            sparsity="step" if config.objective == "description_length" else config.objective,
             # the variance of a whole activation is d_model
             coefficient=self.controller.coefficient * d_model,
             bandwidth=config.bandwidth,
@@ -132,6 +140,7 @@ class JumpReLUTrainer(SAETrainer):
             tanh_scale=config.tanh_scale,
             gradient_through_window=config.gradient_through_window,
             pre_act_coefficient=config.pre_act_coefficient,
+            feature_costs=None if self._information is None else self._information.costs,
         ).divided(self.loss_unit)
 
     def metrics(self) -> StepMetrics:
@@ -159,6 +168,8 @@ class JumpReLUTrainer(SAETrainer):
         """All that the next steps depend on, the controller included."""
         state = super().state_dict() | {"initial_threshold": self._initial_threshold}
         state |= {f"controller.{name}": value for name, value in self.controller.state_dict().items()}
+        if self._information is not None:
+            state["firing_rates"] = self._information.rates
         return state if self._initial_l0 is None else state | {"initial_l0": self._initial_l0}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -170,6 +181,8 @@ class JumpReLUTrainer(SAETrainer):
         )
         self._initial_threshold = state["initial_threshold"]
         self._initial_l0 = state.get("initial_l0")
+        if self._information is not None:
+            self._information.rates.copy_(state["firing_rates"])
 
 
 def _start(

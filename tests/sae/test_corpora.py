@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from sae import corpora
-from sae.corpora import CorpusPart, answer_prompts, mix, parse_corpus, read_corpus
+from sae.annotated_text import AnnotatedText
+from sae.corpora import CorpusPart, annotated_texts, answer_prompts, mix, parse_corpus, read_corpus
 
 
 @pytest.fixture
@@ -201,3 +202,31 @@ def test_answer_prompts_are_those_of_the_parts_that_know_them(write_jsonl):
 )
 def test_a_corpus_that_knows_no_answers_has_no_prompts(registered, spec):
     assert list(answer_prompts(spec)) == []
+
+
+def test_texts_of_which_nothing_is_known_have_no_annotations(write_jsonl):
+    assert list(annotated_texts(write_jsonl("a.jsonl", "one", "two"))) == [AnnotatedText("one"), AnnotatedText("two")]
+
+
+def test_annotated_texts_are_the_texts_of_the_corpus():
+    spec = "clinic:clinical:split=test"
+    found = list(islice(annotated_texts(spec, seed=3), 50))
+
+    assert [text.text for text in found] == list(islice(read_corpus(spec, seed=3), 50))
+    assert any(text.concepts for text in found)
+    for text in found:
+        for place in text.answers:
+            assert text.text[place.prompt_end :].startswith(f" {place.answer}")
+        for span in text.concepts:
+            assert 0 <= span.start < span.end <= len(text.text)
+
+
+def test_annotated_texts_mix_as_texts_do(write_jsonl):
+    mixed = f"0.5*{write_jsonl('a.jsonl', 'one', 'two')}+0.5*clinic:clinical"
+
+    assert [text.text for text in islice(annotated_texts(mixed), 4)] == list(islice(read_corpus(mixed), 4))
+
+
+def test_options_that_a_corpus_does_not_take_are_refused():
+    with pytest.raises(ValueError, match="corpus clinic:clinical does not take the options"):
+        annotated_texts("clinic:clinical:colour=red")

@@ -30,8 +30,8 @@ def test_the_same_seed_gives_the_same_pairs():
 
 
 def test_a_diagnosis_that_is_due_is_expressed_where_it_is_due():
-    for known in islice(clinic_corpus.known_texts("clinical"), 80):
-        for mention in known.mentions:
+    for known in islice(clinic_corpus.annotated_texts("clinical"), 80):
+        for mention in known.concepts:
             if mention.concept.startswith("latent:"):
                 answer = mention.concept.removeprefix("latent:")
                 assert known.text[mention.end :].startswith(f" {answer}")

@@ -110,7 +110,7 @@ def test_the_metrics_are_right(seed):
 
     assert off(checks) == set()
     assert {check.dictionary.split(",")[0].split(" to ")[0] for check in checks} == {
-        "identity", "zero", "mean", "shrunk", "PCA", "random",
+        "identity", "zero", "mean", "shrunk", "PCA", "random", "x and noise", "coins of 0.0625",
     }  # fmt: skip
 
 

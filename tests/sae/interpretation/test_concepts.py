@@ -7,6 +7,7 @@ from planted_text import EITHER, KNOWN, OTHER_RANDOM, RANDOM, WORD, planted_mate
 from scipy.stats import fisher_exact
 from tiny_models import tiny_tokenizer
 
+from sae.annotated_text import TextSpan
 from sae.dictionary.feature_acts import FeatureActs
 from sae.interpretation.concept_text import place_mentions
 from sae.interpretation.encoded_text import text_of_acts
@@ -14,7 +15,6 @@ from sae.interpretation.negation import status_of
 from sae.interpretation.ontology import read_ontology
 from sae.interpretation.ontology_explainer import associations, best_concepts
 from sae.interpretation.roles import Role
-from sae.known_text import Mention
 
 TABLE = """concept_id\tname\tsynonyms\tparents
 c1\tfever\thigh temperature|pyrexia\tc3
@@ -92,7 +92,7 @@ def two_documents():
 
 def test_mentions_are_carried_over_from_characters_to_tokens():
     said = place_mentions(
-        two_documents(), [[Mention(3, 8, "b")], [Mention(0, 1, "a"), Mention(9, 11, "b")]], tiny_tokenizer()
+        two_documents(), [[TextSpan(3, 8, "b")], [TextSpan(0, 1, "a"), TextSpan(9, 11, "b")]], tiny_tokenizer()
     )
 
     assert said.concepts == ("a", "b")

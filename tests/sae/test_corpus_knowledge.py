@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from sae.corpora import read_corpus
-from sae.known_text import known_texts, negation_flips
+from sae.corpus_knowledge import known_texts, negation_flips
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def test_known_texts_are_those_of_the_corpus(spec):
     known = list(islice(known_texts(spec, seed=2), 40))
 
     assert [each.text for each in known] == list(islice(read_corpus(spec, seed=2), 40))
-    assert sum(bool(each.mentions) for each in known) > 20
-    assert all(0 <= mention.start < mention.end <= len(each.text) for each in known for mention in each.mentions)
+    assert sum(bool(each.concepts) for each in known) > 20
+    assert all(0 <= mention.start < mention.end <= len(each.text) for each in known for mention in each.concepts)
 
 
 def test_a_file_knows_nothing_and_neither_does_a_mixture_with_one(file):

@@ -1,36 +1,19 @@
-"""Texts of corpora that know what they say: which characters express which concept, and what would deny it.
+"""What corpora know of their own texts: which characters express which concept, and what would deny it.
 
 A registered corpus may have two methods besides being called for its texts, both called as `method(PART, seed=...)`:
-`known_texts` gives the same stream as `KnownText`s and takes the same options; `negation_flips` gives pairs of texts
-that differ only in that the second denies one finding that the first asserts.
+`annotated_texts` gives the same stream with what is known of it and takes the same options; `negation_flips` gives
+pairs of texts that differ only in that the second denies one finding that the first asserts.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from sae.corpora import CorpusPart, corpus_method, mix, parse_corpus
+from sae.annotated_text import AnnotatedText
+from sae.corpora import CorpusPart, annotated_texts, corpus_method, mix, parse_corpus
 
-__all__ = ["KnownText", "Mention", "known_texts", "negation_flips"]
-
-
-@dataclass(frozen=True)
-class Mention:
-    """Characters `start` to `end` (exclusive) express a concept."""
-
-    start: int
-    end: int
-    concept: str
+__all__ = ["known_texts", "negation_flips"]
 
 
-@dataclass(frozen=True)
-class KnownText:
-    """A text and all that it expresses."""
-
-    text: str
-    mentions: tuple[Mention, ...]
-
-
-def known_texts(spec: str, *, seed: int = 0) -> Iterator[KnownText] | None:
+def known_texts(spec: str, *, seed: int = 0) -> Iterator[AnnotatedText] | None:
     """The documents of a corpus with what they express; None where a part of it does not know.
 
     Args:
@@ -40,13 +23,11 @@ def known_texts(spec: str, *, seed: int = 0) -> Iterator[KnownText] | None:
     Raises:
         ValueError: The SPEC cannot be read.
     """
-    parts = parse_corpus(spec)
-    streams = [_stream(part, "known_texts", seed=seed, **part.options) for part in parts]
-    known = [stream for stream in streams if stream is not None]
-    return mix(known, [part.weight for part in parts]) if len(known) == len(parts) else None
+    knows = all(corpus_method(part, "annotated_texts") is not None for part in parse_corpus(spec))
+    return annotated_texts(spec, seed=seed) if knows else None
 
 
-def negation_flips(spec: str, *, seed: int = 0) -> Iterator[tuple[KnownText, KnownText]] | None:
+def negation_flips(spec: str, *, seed: int = 0) -> Iterator[tuple[AnnotatedText, AnnotatedText]] | None:
     """Pairs of texts of which the second denies what the first asserts; None where the corpus cannot make any.
 
     Args:

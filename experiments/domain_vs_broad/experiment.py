@@ -1,0 +1,46 @@
+"""What `experiments run domain-vs-broad` runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from experiments.domain_vs_broad.matrix import cells_of, plan_text
+from experiments.domain_vs_broad.profiles import profile_of
+from experiments.domain_vs_broad.reporting import matrix_report
+from experiments.domain_vs_broad.running import Matrix, run_matrix
+from experiments.report.contents import Report
+
+__all__ = ["plan", "run"]
+
+
+def plan(profile: str, *, work: Path, seeds: int | None = None, data: Path | None = None) -> str:
+    """What there is to do and what it costs."""
+    wanted = profile_of(profile, seeds=seeds, work=work, data=data)
+    matrix = Matrix(wanted, work)
+    missing = [cell for cell in cells_of(wanted) if not matrix.is_done(cell)]
+    return plan_text(wanted, matrix.cells, missing)
+
+
+def run(
+    profile: str,
+    *,
+    work: Path,
+    seeds: int | None = None,
+    data: Path | None = None,
+    device: str = "auto",
+    tell: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Run a profile, as far as it is not done yet, and report.
+
+    Args:
+        profile: Its name.
+        work: Where cells are kept.
+        seeds: How many, if not the profile's own number.
+        data: Text of profiles that need some.
+        device: Where to run.
+        tell: Is given the plan first.
+
+    Raises:
+        ValueError: The profile is unknown, text is missing, or the arms cover no common L0.
+    """
+    wanted = profile_of(profile, seeds=seeds, work=work, data=data)
+    return matrix_report(run_matrix(wanted, work, device=device, tell=tell))

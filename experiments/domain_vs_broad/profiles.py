@@ -1,0 +1,102 @@
+"""The sizes in which the comparison is run."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from experiments.domain_vs_broad.arms import ARMS
+from sae.bundle import find_bundle
+
+__all__ = ["PROFILES", "Profile", "profile_of"]
+
+CASES = "Research tool, not for care. "
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One matrix of dictionaries.
+
+    Attributes:
+        name: As in `--profile`.
+        hosts: Name and directory, or hub id, of each host, the one before the adaptation first.
+        site: Where the dictionaries are trained.
+        domain: SPEC of the domain's text.
+        broad: SPEC of the broad text.
+        d_sae: Width of every dictionary.
+        l0: Wanted numbers of active features.
+        n_tokens: Tokens that a dictionary is trained on.
+        harvested: Distinct tokens of each text that are drawn from.
+        seeds: Dictionaries of each arm.
+        evaluated: Held-out tokens of each text.
+        context: Most tokens of a document.
+        judged_domain: SPEC of the domain's held-out text, where it is another one than what is trained on.
+        judged_broad: The same of the broad text.
+        arms: Their names.
+        warning: What a reader must know first.
+    """
+
+    name: str
+    hosts: tuple[tuple[str, str], ...]
+    site: str
+    domain: str
+    broad: str
+    d_sae: int
+    l0: tuple[float, ...]
+    n_tokens: int
+    harvested: int
+    seeds: tuple[int, ...]
+    evaluated: int
+    context: int
+    judged_domain: str | None = None
+    judged_broad: str | None = None
+    arms: tuple[str, ...] = tuple(ARMS)
+    warning: str = CASES
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name, without where the hosts lie on this machine."""
+        fields = {**asdict(self), "hosts": [name for name, _ in self.hosts]}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
+
+
+def _clinic() -> Profile:
+    bundle = find_bundle("clinic")
+    if bundle is None:
+        raise ValueError("the bundled model 'clinic' is not installed; reinstall domain-circuits")
+    return Profile(
+        name="clinic",
+        hosts=(("before", str(bundle.path / "host-broad")), ("after", str(bundle.host))),
+        site="resid_post.2",
+        domain="clinic:clinical",
+        broad="clinic:broad",
+        judged_domain="clinic:clinical:split=test",
+        judged_broad="clinic:broad:split=test",
+        d_sae=512,
+        l0=(4.0, 8.0, 16.0, 32.0),
+        n_tokens=300_000,
+        harvested=200_000,
+        seeds=(0, 1, 2),
+        evaluated=30_000,
+        context=256,
+        warning=CASES + "The host is small and its text is generated from a knowledge base: a check, not the headline.",
+    )
+
+
+PROFILES = {"clinic": _clinic}
+
+
+def profile_of(name: str, *, seeds: int | None = None, work: Path | None = None, data: Path | None = None) -> Profile:
+    """The profile of that name.
+
+    Args:
+        name: As in `--profile`.
+        seeds: How many, if not the profile's own number.
+        work: Where its hosts are built, for profiles that build some.
+        data: Where its text lies, for profiles that need it.
+
+    Raises:
+        ValueError: There is none, or what it needs is missing.
+    """
+    if name not in PROFILES:
+        raise ValueError(f"profile {name!r} is unknown, expected one of: {', '.join(PROFILES)}")
+    profile = PROFILES[name]()
+    return profile if seeds is None else replace(profile, seeds=tuple(range(seeds)))

@@ -1,0 +1,103 @@
+"""From a finished matrix to its report."""
+
+from collections.abc import Iterator
+
+from experiments.domain_vs_broad.arms import ARMS, BROAD
+from experiments.domain_vs_broad.cell_evaluation import TEXTS
+from experiments.domain_vs_broad.comparison import Comparison
+from experiments.domain_vs_broad.figures import curve_figure
+from experiments.domain_vs_broad.running import Matrix
+from experiments.domain_vs_broad.tables import class_table, host_table, matched_table, two_by_two_table
+from experiments.report.contents import Report, Row, Section, Table
+from experiments.report.wording import figure_of, interval_of
+from sae.measurement import Measurement
+
+__all__ = ["matrix_report"]
+
+CLAIM = (
+    "Do dictionaries trained on a domain's text reconstruct that domain better than broad ones of equal width, tokens "
+    "and L0, and at what cost elsewhere? (The question of arXiv 2508.09363; the definitions are this project's.)"
+)
+
+
+def matrix_report(matrix: Matrix) -> Report:
+    """The report of a finished matrix.
+
+    Raises:
+        ValueError: The arms cover no common L0.
+    """
+    profile = matrix.profile
+    comparisons = [Comparison(matrix, name) for name, _ in profile.hosts]
+    return Report(
+        experiment="domain-vs-broad",
+        profile=profile.name,
+        title="Domain dictionaries against broad ones",
+        claim=CLAIM,
+        findings=tuple(_findings(comparisons[-1])),
+        warnings=(profile.warning,),
+        config=profile.to_json(),
+        seconds={"cells": round(matrix.seconds, 1)},
+        sections=(
+            Section("The two by two", tables=tuple(two_by_two_table(each) for each in comparisons)),
+            *(_host_section(each) for each in comparisons),
+            Section("Before and after adaptation", tables=(host_table(comparisons),)),
+            Section("Arms and text", tables=(_arm_table(matrix), _text_table(matrix))),
+        ),
+    )
+
+
+def _host_section(comparison: Comparison) -> Section:
+    classes = class_table(comparison)
+    tables = tuple(matched_table(comparison, text) for text in TEXTS)
+    return Section(
+        f"At equal L0, host {comparison.host} adaptation",
+        "Each arm's curve over log L0 is read at L0s that the curves of all arms cover.",
+        tables if classes is None else (*tables, classes),
+        tuple(curve_figure(comparison, metric) for metric in ("explained_variance", "delta_ce")),
+    )
+
+
+def _findings(comparison: Comparison) -> Iterator[str]:
+    """What the last host says, a sentence for each arm and text."""
+    for text in TEXTS:
+        l0 = comparison.middle(text)
+        for arm in comparison.matrix.profile.arms:
+            if arm == BROAD:
+                continue
+            difference = comparison.advantage(arm, text, "explained_variance")
+            yield (
+                f"Judged on {text} text at L0 {l0:.3g}, `{arm}` ({ARMS[arm].meaning}) explains {_compared(difference)} "
+                "variance than the broad arm."
+            )
+
+
+def _compared(difference: Measurement) -> str:
+    if difference.value is None or difference.low is None or difference.high is None:
+        return "an unknown amount of"
+    if difference.low <= 0 <= difference.high:
+        return f"neither clearly more nor less ({figure_of(difference)}, {interval_of(difference)})"
+    word = "more" if difference.low > 0 else "less"
+    return f"{word} ({figure_of(difference)}, {interval_of(difference)})"
+
+
+def _arm_table(matrix: Matrix) -> Table:
+    rows = [
+        Row(name, {"training": ARMS[name].meaning, "tokens": f"{ARMS[name].tokens * matrix.profile.n_tokens:,.0f}"})
+        for name in matrix.profile.arms
+    ]
+    return Table("arms", "The arms", ("training", "tokens"), tuple(rows), note="Settings, not measurements.")
+
+
+def _text_table(matrix: Matrix) -> Table:
+    rows = [
+        Row(f"{text} text, host {host}", {name.replace("_", " "): str(count) for name, count in counts.items()})
+        for host, texts in matrix.texts.items()
+        for text, counts in texts.items()
+    ]
+    return Table(
+        "texts",
+        "Held-out documents",
+        ("documents", "exact duplicates", "near duplicates"),
+        tuple(rows),
+        note="Duplicates of training text or of each other were left out before anything was judged.",
+    )

@@ -1,0 +1,123 @@
+"""The text of the comparison: what is trained on, and the held-out documents that all arms are judged on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from experiments.document_split import held_out_only, training_texts
+from experiments.near_duplicates import Deduplicated, without_duplicates
+from sae.activations.harvest import harvest
+from sae.corpora import annotated_texts, read_corpus
+from sae.evaluation.position_classes import EvaluationDocument, read_evaluation_documents
+from sae.host.host import HostModel
+from sae.host.sites import Site
+
+__all__ = ["EvaluationText", "TrainingRows", "evaluation_text", "mixed_rows", "training_rows"]
+
+CALIBRATION_SHARE = 0.1
+SPARE = 1.5
+"""Held-out documents are read for so many times the tokens wanted: some are found to be duplicates."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Activations of one text.
+
+    Attributes:
+        train: To draw from.
+        calibration: Other documents, on which L0 is held.
+    """
+
+    train: Float[Tensor, "tokens d_model"]
+    calibration: Float[Tensor, "calibration_tokens d_model"]
+
+
+def training_rows(host: HostModel, spec: str, site: Site, *, n_tokens: int) -> TrainingRows:
+    """Run the documents of a text that may be trained on.
+
+    Args:
+        host: The model.
+        spec: SPEC of the text.
+        site: Where to read.
+        n_tokens: Distinct tokens to draw from; a tenth more is kept for calibration.
+    """
+    texts = training_texts(read_corpus(spec))
+    calibration = harvest(host, texts, [site], n_tokens=max(1, int(n_tokens * CALIBRATION_SHARE)))
+    train = harvest(host, texts, [site], n_tokens=n_tokens)
+    return TrainingRows(train.activations[site], calibration.activations[site])
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationText:
+    """Held-out documents of one text.
+
+    Attributes:
+        documents: What the arms are judged on.
+        duplicates: What was left out.
+    """
+
+    documents: list[EvaluationDocument]
+    duplicates: Deduplicated
+
+
+def evaluation_text(
+    host: HostModel, spec: str, training: tuple[str, ...], *, n_tokens: int, n_trained: int, context: int
+) -> EvaluationText:
+    """Held-out documents, less those that the training texts hold too.
+
+    Args:
+        host: Whose tokenizer to use.
+        spec: SPEC of the text.
+        training: SPECs of all texts that arms were trained on.
+        n_tokens: Tokens wanted.
+        n_trained: Tokens that were read of each training text.
+        context: Most tokens of a document.
+
+    Raises:
+        ValueError: No document is left.
+    """
+    candidates = []
+    missing = SPARE * n_tokens
+    for text in held_out_only(annotated_texts(spec)):
+        candidates.append(text)
+        missing -= min(context, _n_tokens(host, text.text))
+        if missing <= 0:
+            break
+    read = (text for other in training for text in _trained(host, other, n_trained))
+    found = without_duplicates([text.text for text in candidates], read)
+    if not found.kept:
+        raise ValueError(
+            f"corpus {spec!r} has no held-out document left ({found.n_exact} exact and {found.n_near} near duplicates "
+            "of training text among those read), expected some; give more text"
+        )
+    kept = [candidates[number] for number in found.kept]
+    documents = read_evaluation_documents(host, kept, n_tokens=n_tokens, context_tokens=context)
+    return EvaluationText(documents, found)
+
+
+def _trained(host: HostModel, spec: str, n_tokens: int) -> Iterator[str]:
+    """The documents that `training_rows` reads, and at most a few more."""
+    missing = n_tokens * (1 + CALIBRATION_SHARE)
+    for text in training_texts(read_corpus(spec)):
+        yield text
+        missing -= min(host.context_length, _n_tokens(host, text))
+        if missing <= 0:
+            return
+
+
+def _n_tokens(host: HostModel, text: str) -> int:
+    return len(host.tokenizer(text, verbose=False)["input_ids"])
+
+
+def mixed_rows(texts: tuple[tuple[TrainingRows, float], ...]) -> TrainingRows:
+    """Rows of several texts in shares that add up to 1: as many together as each has by itself."""
+    parts = [(_first(rows.train, share), _first(rows.calibration, share)) for rows, share in texts]
+    train, calibration = (torch.cat([part[index] for part in parts]) for index in (0, 1))
+    return TrainingRows(train, calibration)
+
+
+def _first(rows: Float[Tensor, "tokens d_model"], share: float) -> Float[Tensor, "some d_model"]:
+    return rows[: max(1, round(share * len(rows)))]
