@@ -41,7 +41,7 @@ def measure_edges(
         For the record; None where no edge runs among the features.
     """
     tables = {site: NodeTable(position, feature_id) for site, (position, feature_id) in nodes.nodes.items()}
-    edges = ensemble_edges(ensemble, effects, tables, attention_paths=False)
+    edges = ensemble_edges(ensemble, effects, tables)
     if not edges:
         return None
     absolute = _pairs(edges)
