@@ -21,7 +21,7 @@ def effects(**by_feature: float):
     none = torch.zeros(len(feature_id))
     values = torch.tensor(list(by_feature.values()))
     position = torch.full_like(feature_id, 2)
-    return {SITE: SiteEffects(position, feature_id, none, none, values, torch.zeros(4), torch.zeros(4, 3))}
+    return {SITE: SiteEffects(position, feature_id, none, none, values, torch.zeros(4), torch.zeros(1, 4, 3))}
 
 
 def test_the_strongest_come_first_whatever_their_sign():
