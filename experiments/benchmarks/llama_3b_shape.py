@@ -126,7 +126,7 @@ class ScoredSite:
     features: Int[Tensor, " kept"]
     """Their ids in the whole dictionary."""
     nodes: NodeTable
-    gradient: Float[Tensor, "seq d_model"]
+    gradients: Float[Tensor, "1 seq d_model"]
     n_scored: int
     """Nodes of the site that were scored."""
 
@@ -237,7 +237,7 @@ def scored_sites(found: Recorded, shape: Shape) -> Iterator[tuple[Site, ScoredSi
     """Attribution patching at each site; no two dictionaries are in memory together."""
     for site in progress(found.host.sites, "scoring", unit="site"):
         sae = random_sae(site, found.clean[site][0], shape)
-        effects = effects_of_gradients(found.runs({site: sae}), {site: found.gradients[site][0]})[site]
+        effects = effects_of_gradients(found.runs({site: sae}), {site: found.gradients[site][:1]})[site]
         yield site, _strongest(sae, effects, shape.nodes_per_site)
 
 
@@ -247,13 +247,13 @@ def _strongest(sae: SAE, effects: SiteEffects, n_nodes: int) -> ScoredSite:
     assert sae.site is not None
     kept = _tied_sae(sae.decoder_rows[features], sae.threshold[0].item(), sae.site)
     nodes = NodeTable(effects.position[strongest], renumbered)
-    return ScoredSite(kept, features, nodes, effects.gradient, len(effects.indirect_effect))
+    return ScoredSite(kept, features, nodes, effects.gradients, len(effects.indirect_effect))
 
 
 def edges_among(found: Recorded, scored: Mapping[Site, ScoredSite]) -> list[ScoredEdge]:
     """Edges among the kept features, which are numbered anew, of all blocks."""
     runs = found.runs({site: kept.dictionary for site, kept in scored.items()})
-    effects = effects_of_gradients(runs, {site: kept.gradient for site, kept in scored.items()})
+    effects = effects_of_gradients(runs, {site: kept.gradients for site, kept in scored.items()})
     return score_edges(runs, effects, {site: kept.nodes for site, kept in scored.items()})
 
 

@@ -48,7 +48,7 @@ def test_dictionaries_one_at_a_time_give_the_effects_and_edges_of_all_together(f
     scored = dict(scored_sites(found, SMALL))
     assert list(scored) == list(found.host.sites)
     runs = found.runs({site: random_sae(site, found.clean[site][0], SMALL) for site in scored})
-    effects = effects_of_gradients(runs, {site: gradient[0] for site, gradient in found.gradients.items()})
+    effects = effects_of_gradients(runs, {site: gradient[:1] for site, gradient in found.gradients.items()})
     assert {site: kept.n_scored for site, kept in scored.items()} == {
         site: len(whole.feature_id) for site, whole in effects.items()
     }
