@@ -8,6 +8,7 @@ from sae.commands.doctor import doctor
 from sae.commands.features import features
 from sae.commands.harvest import harvest
 from sae.commands.info import info
+from sae.commands.localise import localise
 from sae.commands.train import EXAMPLE, train
 
 __all__ = ["main"]
@@ -19,5 +20,5 @@ def main() -> None:
     """Train sparse autoencoders on a language model's activations, and look at them."""
 
 
-for command in (harvest, train, info, features, convert, doctor):
+for command in (harvest, train, info, features, localise, convert, doctor):
     main.add_command(command)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sae.text_files import FILE_READERS, file_kind, read_text_file
 
-__all__ = ["CorpusPart", "answer_prompts", "mix", "parse_corpus", "read_corpus"]
+__all__ = ["CorpusPart", "answer_prompts", "mix", "offered", "parse_corpus", "read_corpus"]
 
 ENTRY_POINT_GROUP = "sae.corpora"
 WEIGHTED = re.compile(r"\s*([0-9.eE-]+)\s*\*(.+)")
@@ -90,6 +90,15 @@ def parse_corpus(spec: str) -> list[CorpusPart]:
     ]
 
 
+def offered(part: CorpusPart, method: str) -> Callable[..., Any] | None:
+    """What a registered corpus offers beside its texts, by the name of its method; None where it does not."""
+    name = part.source.partition(":")[0]
+    known = _entry_points()
+    if file_kind(part.source) is not None or name not in known:
+        return None
+    return getattr(known[name].load(), method, None)
+
+
 def mix(streams: Sequence[Iterator[str]], weights: Sequence[float]) -> Iterator[str]:
     """Documents of several streams in fixed proportions; ends with the first stream that ends.
 
@@ -158,12 +167,8 @@ def _registered(name: str, inner: str, options: dict[str, str], seed: int) -> It
 
 def _answers(part: CorpusPart, seed: int) -> Iterator[str] | None:
     """The prompts of one part, or None where it has none."""
-    name, _, inner = part.source.partition(":")
-    known = _entry_points()
-    if file_kind(part.source) is not None or name not in known:
-        return None
-    method = getattr(known[name].load(), "answer_prompts", None)
-    prompts: Iterator[str] | None = None if method is None else method(inner, seed=seed)
+    method = offered(part, "answer_prompts")
+    prompts: Iterator[str] | None = None if method is None else method(part.source.partition(":")[2], seed=seed)
     return prompts
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILE_READERS", "file_kind", "read_text_file"]
+__all__ = ["FILE_READERS", "file_kind", "file_lines", "read_text_file"]
 
 TEXT_FIELD = "text"
 
@@ -34,7 +34,7 @@ def read_text_file(path: Path) -> Iterator[str]:
 
 
 def _json_lines(path: Path) -> Iterator[str]:
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(file_lines(path), 1):
         if not line.strip():
             continue
         try:
@@ -49,7 +49,7 @@ def _json_lines(path: Path) -> Iterator[str]:
 
 def _plain_text(path: Path) -> Iterator[str]:
     paragraph: list[str] = []
-    for line in _lines(path):
+    for line in file_lines(path):
         if line.strip():
             paragraph.append(line.rstrip("\n"))
         elif paragraph:
@@ -75,7 +75,12 @@ def _parquet(path: Path) -> Iterator[str]:
         raise ValueError(f"{path} is damaged or no Parquet file: {error}") from None
 
 
-def _lines(path: Path) -> Iterator[str]:
+def file_lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, plain or gzip.
+
+    Raises:
+        ValueError: While reading: it is damaged or not UTF-8.
+    """
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8") as stream:

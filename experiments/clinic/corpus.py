@@ -8,7 +8,9 @@ from itertools import count
 
 from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.document import Document
+from experiments.clinic.ground_truth import PARENTS, classified_prompts, labelled_texts, unseen_texts
 from experiments.clinic.other_texts import documents as clinical_documents
+from sae.labelled_documents import LabelledDocument
 
 __all__ = ["CHUNK_DOCUMENTS", "ClinicCorpus", "broad_texts", "clinic_corpus", "clinical_texts", "document_chunk"]
 
@@ -27,7 +29,10 @@ GENERATORS: dict[str, Callable[[int, int, str], list[Document]]] = {
 
 
 class ClinicCorpus:
-    """What the entry point names: called for the texts of a corpus; it also knows where their answers are due."""
+    """What the entry point names: called for the texts of a corpus; it also knows what they say.
+
+    Only of ``clinical``: of ``broad`` the other methods give None.
+    """
 
     def __call__(self, name: str, *, split: str = "train", seed: int = 0) -> Iterator[str]:
         """An endless stream of the texts of ``clinic:NAME``.
@@ -54,6 +59,29 @@ class ClinicCorpus:
         """
         _check(name, ANSWER_SPLIT)
         return _diagnosis_prompts(name, seed + ANSWER_SEEDS) if name == "clinical" else None
+
+    def labelled_documents(self, name: str, *, seed: int = 0) -> Iterator[LabelledDocument] | None:
+        """Test documents whose concepts are marked."""
+        return self._known(name, labelled_texts, seed)
+
+    def unseen_documents(self, name: str, *, seed: int = 0) -> Iterator[LabelledDocument] | None:
+        """Test vignettes in synonyms that only the glossary of the training text uses."""
+        return self._known(name, unseen_texts, seed)
+
+    def classified_documents(self, name: str, *, seed: int = 0) -> Iterator[LabelledDocument] | None:
+        """Test prompts with the classes of the diagnosis that they do not name."""
+        return self._known(name, classified_prompts, seed)
+
+    def concept_parents(self, name: str) -> dict[str, tuple[str, ...]] | None:
+        """The wider concepts of each concept."""
+        _check(name, ANSWER_SPLIT)
+        return PARENTS if name == "clinical" else None
+
+    def _known(
+        self, name: str, read: Callable[[int], Iterator[LabelledDocument]], seed: int
+    ) -> Iterator[LabelledDocument] | None:
+        _check(name, ANSWER_SPLIT)
+        return read(seed) if name == "clinical" else None
 
 
 clinic_corpus = ClinicCorpus()
