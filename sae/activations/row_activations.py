@@ -32,8 +32,10 @@ def reading_site(sae: SAE) -> Site:
 
 def row_activations(
     host: HostModel, site: Site, rows: Sequence[Int64[Tensor, " _"]]
-) -> Iterator[Float[Tensor, "tokens d_model"]]:
-    """Activations at every token but BOS, row after row; one batch at a time, in float32 on the device of the host.
+) -> Iterator[tuple[Float[Tensor, "tokens d_model"], list[int]]]:
+    """Activations at every token but BOS, row after row, and the tokens of each row.
+
+    One batch at a time, in float32 on the device of the host.
 
     Args:
         host: The model.
@@ -43,14 +45,15 @@ def row_activations(
     with progress_counter(len(rows), "encoding", unit="document") as bar:
         for batch_rows in _batches(rows):
             batch = host.batch(batch_rows)
-            yield host.capture(batch, [site])[site][batch.node_mask].float()
+            activations = host.capture(batch, [site])[site][batch.node_mask]
+            yield activations.float(), batch.node_mask.sum(1).tolist()
             bar.update(len(batch_rows))
 
 
 def encoded_rows(host: HostModel, saes: Sequence[SAE], rows: Sequence[Int64[Tensor, " _"]]) -> list[FeatureActs]:
     """Features of several dictionaries of one site at every token but BOS, in one pass; on the CPU."""
     parts: list[list[FeatureActs]] = [[] for _ in saes]
-    for x in row_activations(host, reading_site(saes[0]), rows):
+    for x, _ in row_activations(host, reading_site(saes[0]), rows):
         for sae, found in zip(saes, parts, strict=True):
             found.append(sae.encode_sparse(x.to(sae.device)).to("cpu"))
     return [FeatureActs.concatenate(found) for found in parts]
@@ -68,7 +71,7 @@ def sampled_activations(
             break
         chosen.append(rows[index])
         found += len(rows[index])
-    return torch.cat([x.cpu() for x in row_activations(host, site, sorted(chosen, key=len))])
+    return torch.cat([x.cpu() for x, _ in row_activations(host, site, sorted(chosen, key=len))])
 
 
 def _batches(rows: Sequence[Int64[Tensor, " _"]]) -> Iterator[list[Int64[Tensor, " _"]]]:
