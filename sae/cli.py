@@ -9,6 +9,7 @@ from sae.commands.features import features
 from sae.commands.harvest import harvest
 from sae.commands.info import info
 from sae.commands.localise import localise
+from sae.commands.probe import probe
 from sae.commands.train import EXAMPLE, train
 
 __all__ = ["main"]
@@ -20,5 +21,5 @@ def main() -> None:
     """Train sparse autoencoders on a language model's activations, and look at them."""
 
 
-for command in (harvest, train, info, features, localise, convert, doctor):
+for command in (harvest, train, info, features, localise, probe, convert, doctor):
     main.add_command(command)
