@@ -13,8 +13,8 @@ The same is measured on groups that are no hierarchy: with children of equal fre
 children dealt out at random. Thresholds alone can make such gaps, and the controls show how large.
 
 Source: the definition of Chanin et al. 2024 (arXiv 2409.14507) with the thresholds of SAEBench (Karvonen et al. 2025,
-arXiv 2503.09532). Differs from them: concepts instead of first letters; the decoder's bias is taken off x; main features
-fire more, not only differently, on the parent.
+arXiv 2503.09532). Differs from them: concepts instead of first letters; the decoder's bias is taken off x; main
+features fire more, not only differently, on the parent.
 """
 
 from collections.abc import Mapping, Sequence

@@ -51,6 +51,7 @@ def told_mentions(
     told = sorted((each for each in documents if each.text.strip()), key=lambda each: each.text)
     labelled = label_tokens(host, told, concepts=concepts)
     kept = (labelled.mention_concepts.sum(1) == 1).nonzero()[:, 0]
+    kept = kept[_last_tokens(labelled)[kept].argsort(stable=True)]
     last = _last_tokens(labelled)[kept]
     activations, features = [], []
     first = 0
@@ -60,8 +61,6 @@ def told_mentions(
         activations.append(rows.cpu())
         features.append(sae.encode(rows.to(sae.device)).detach().cpu())
         first += len(x)
-    # mentions of a batch keep their order because documents do
-    assert bool((last.diff() >= 0).all())
     names = np.array(labelled.concepts)[labelled.mention_concepts[kept].int().argmax(1).numpy()]
     document = labelled.mention_documents[kept]
     splits = splits_of([host.tokenizer.decode(row) for row in labelled.rows])[document]
