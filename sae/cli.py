@@ -7,6 +7,7 @@ from sae.commands.convert import convert
 from sae.commands.doctor import doctor
 from sae.commands.features import features
 from sae.commands.harvest import harvest
+from sae.commands.human import human
 from sae.commands.info import info
 from sae.commands.localise import localise
 from sae.commands.probe import probe
@@ -21,5 +22,5 @@ def main() -> None:
     """Train sparse autoencoders on a language model's activations, and look at them."""
 
 
-for command in (harvest, train, info, features, localise, probe, convert, doctor):
+for command in (harvest, train, info, features, localise, probe, human, convert, doctor):
     main.add_command(command)

@@ -17,6 +17,7 @@ __all__ = [
     "check_concepts",
     "concept_parents",
     "corpus_documents",
+    "family_of",
     "read_label_file",
     "read_parents",
 ]
@@ -133,6 +134,12 @@ def check_concepts(asked: Sequence[str], known: Sequence[str], *, what: str) -> 
     raise ValueError(
         f"{what} has {len(unknown)} unknown concepts: {told}{rest}; expected some of the {len(known)} known"
     )
+
+
+def family_of(concept: str) -> str:
+    """The part of a concept's name before its first colon; empty where it has none."""
+    head, colon, _ = concept.partition(":")
+    return head if colon else ""
 
 
 def _ask(spec: str, method: str, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What raters compare without knowing it: dictionaries, one of them of random directions, with equally dense features."""
+"""What raters compare without knowing it: equally dense features of dictionaries, one of them of random directions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -89,7 +89,8 @@ def densities_in_common(activities: Sequence[Activity], n: int) -> list[Int64[Te
     least = min(len(features) for features in eligible)
     if least < n:
         raise ValueError(
-            f"an SAE has {least} features with {MIN_FIRINGS} firings, expected {n}; give more --tokens or fewer --features"
+            f"an SAE has {least} features with {MIN_FIRINGS} firings, expected {n}; "
+            "give more --tokens or fewer --features"
         )
     logs = [activity.density[own].log().numpy() for activity, own in zip(activities, eligible, strict=True)]
     low, high = max(np.quantile(each, 0.05) for each in logs), min(np.quantile(each, 0.95) for each in logs)

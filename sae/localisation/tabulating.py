@@ -7,13 +7,14 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from sae.dictionary.feature_acts import FeatureActs
+from sae.labelled_documents import family_of
 from sae.localisation.labelled_tokens import LabelledTokens
 from sae.localisation.permutation_null import NULL_QUANTILE
 from sae.localisation.report import ConceptScores, FamilyScores, LocalisationTable
 from sae.localisation.scoring import document_tables, scores
 from sae.measurement import Measurement, percentile_interval, resampled_counts
 
-__all__ = ["ALL", "ScoredArms", "family_of", "tabulate"]
+__all__ = ["ALL", "ScoredArms", "tabulate"]
 
 ALL = "all"
 Draws = dict[str, Float64[Tensor, "draws concepts"]]
@@ -43,12 +44,6 @@ class ScoredArms:
     labels: dict[int, str]
     token_types: list[str]
     permuted_f1: Float64[Tensor, "permutations concepts"] | None
-
-
-def family_of(concept: str) -> str:
-    """The part of a concept's name before its first colon; empty where it has none."""
-    head, colon, _ = concept.partition(":")
-    return head if colon else ""
 
 
 def tabulate(arms: ScoredArms, *, left_out: dict[str, int], seed: int) -> LocalisationTable:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sae.labelled_documents import family_of
+
 __all__ = ["Group", "groups_of", "matched_groups", "shuffled_groups"]
 
 
@@ -26,8 +28,7 @@ class Group:
 def groups_of(parents: Mapping[str, Sequence[str]], told: Sequence[str]) -> list[Group]:
     """Every parent with at least two told concepts below it and at least two told ones that are not.
 
-    Concepts are of one kind if their names have the same part before the first colon; parents with the same children
-    are one.
+    Concepts are of one kind if they have the same family; parents with the same children are one.
 
     Args:
         parents: Direct parents of each concept.
@@ -36,8 +37,8 @@ def groups_of(parents: Mapping[str, Sequence[str]], told: Sequence[str]) -> list
     above = {concept: _ancestors(concept, parents) for concept in told}
     found: dict[tuple[str, ...], Group] = {}
     for parent in sorted({name for names in above.values() for name in names}):
-        for kind in sorted({concept.partition(":")[0] for concept in told}):
-            same = [concept for concept in told if concept.partition(":")[0] == kind and above[concept]]
+        for kind in sorted({family_of(concept) for concept in told}):
+            same = [concept for concept in told if family_of(concept) == kind and above[concept]]
             children = tuple(sorted(concept for concept in same if parent in above[concept]))
             others = tuple(sorted(set(same) - set(children)))
             if len(children) >= 2 and len(others) >= 2:

@@ -48,7 +48,7 @@ class TargetScores:
         always_yes_f1: F1 of saying yes to all.
         features: The features whose class means differ most, first the most.
         scores: By method and metric.
-        shuffled: The same with labels shuffled in training and validation.
+        shuffled: The same with labels shuffled within each split.
     """
 
     target: str
@@ -121,9 +121,7 @@ def probe_documents(documents: PooledDocuments, *, ks: Sequence[int] = KS, seed:
     for target in progress(range(len(documents.targets)), "probing", unit="target"):
         truth = [part[:, target] for part in read.truth]
         real.append(_probed(read, truth, ks, counts))
-        null.append(
-            _probed(read, [rng.permutation(truth[TRAIN]), rng.permutation(truth[VALIDATION]), truth[TEST]], ks, counts)
-        )
+        null.append(_probed(read, [rng.permutation(part) for part in truth], ks, counts))
         chosen.append(most_different(read.features[TRAIN], truth[TRAIN], min(max(ks), d_sae)))
     rows = tuple(
         _target(name, read.truth[TEST][:, index], chosen[index], real[index], null[index])
@@ -169,7 +167,7 @@ def _representations(documents: PooledDocuments) -> _Representations:
 def _probed(
     read: _Representations, truth: list[np.ndarray], ks: Sequence[int], counts: Float64[Tensor, "draws documents"]
 ) -> _Draws:
-    """Scores of every method, for labels that may have been shuffled outside of the test documents."""
+    """Scores of every method, for labels that may have been shuffled."""
     ranked = most_different(read.features[TRAIN], truth[TRAIN], max(ks))
     inputs: dict[str, list[Any]] = {}
     for k in ks:
