@@ -53,9 +53,7 @@ def export(paths: tuple[Path, ...], out: Path | None, force: bool, as_json: bool
     click.echo(f"{key}: keep this file; it says what is what")
 
 
-@human.command(
-    name="import", epilog="Example:  sae human import kit/key.json answers-a.json answers-b.json answers-c.json"
-)
+@human.command(name="import", epilog="Example:  sae human import kit/key.json answers-a.json answers-b.json")
 @click.argument("key", metavar="KEY", type=click.Path(path_type=Path))
 @click.argument("answers", metavar="ANSWERS...", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of everything random.")

@@ -77,9 +77,7 @@ def read_answers(paths: Sequence[Path], key: Key) -> list[Answers]:
         ValueError: There are none, or one is damaged, empty, of another key or of a rater that another one is of.
     """
     if not paths:
-        raise ValueError(
-            "no answers were given, expected at least one rater's file; nothing is computed without raters"
-        )
+        raise ValueError("no answers were given, expected at least one file; nothing is computed without raters")
     found = [_answers(path, key) for path in paths]
     raters = [answers.rater for answers in found]
     twice = sorted({rater for rater in raters if raters.count(rater) > 1})

@@ -10,7 +10,7 @@ import numpy as np
 from sae.human.agreement import kappa, ordinal_alpha
 from sae.human.answers import RATINGS, Answers, Key
 from sae.human.comparing import PairedDifference, arm_mean, correlation, paired_difference
-from sae.human.items import CHOICES, KeyEntry
+from sae.human.items import CHOICES, SHUFFLED, KeyEntry
 from sae.measurement import Measurement
 
 __all__ = ["ArmResult", "HumanEvaluation", "RaterResult", "evaluate_answers"]
@@ -102,15 +102,13 @@ def evaluate_answers(key: Key, answers: Sequence[Answers], *, seed: int = 0) -> 
     values = _values(counted, answers)
     by_pair = {quantity: _by_pair(counted, found) for quantity, found in values.items()}
     n = len(answers)
+    few = f"{n} rater{'s' if n > 1 else ''} only, {ENOUGH_RATERS} or more are needed"
+    ratings = {name: [_only(own.ratings[name], counted) for own in answers] for name in RATINGS}
     return HumanEvaluation(
         n_raters=n,
-        note=None
-        if n >= ENOUGH_RATERS
-        else f"{n} rater{'s' if n > 1 else ''} only, {ENOUGH_RATERS} or more are needed",
+        note=None if n >= ENOUGH_RATERS else few,
         raters=tuple(_rater(key, own) for own in answers),
-        alpha={
-            name: ordinal_alpha([_only(own.ratings[name], counted) for own in answers], seed=seed) for name in RATINGS
-        },
+        alpha={name: ordinal_alpha(ratings[name], seed=seed) for name in RATINGS},
         kappa={kind: kappa([_only(own.choices, counted, kind) for own in answers], seed=seed) for kind in CHOICES},
         arms=tuple(_arm_results(key, counted, values, seed)),
         differences=tuple(_differences(by_pair, seed)),
@@ -128,11 +126,8 @@ def _values(counted: Mapping[str, KeyEntry], answers: Sequence[Answers]) -> dict
     """By quantity and item, the mean over raters: of being right, or of the rating."""
     found: dict[str, dict[str, float]] = {}
     for kind in CHOICES:
-        right = [
-            {name: float(choice == counted[name].answer) for name, choice in _only(own.choices, counted, kind).items()}
-            for own in answers
-        ]
-        found[kind] = _means(right)
+        chosen = [_only(own.choices, counted, kind) for own in answers]
+        found[kind] = _means([{name: float(c == counted[name].answer) for name, c in own.items()} for own in chosen])
     for scale in RATINGS:
         found[scale] = _means([_only(own.ratings[scale], counted) for own in answers])
     return found
@@ -144,18 +139,16 @@ def _means(by_rater: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _by_pair(counted: Mapping[str, KeyEntry], values: Mapping[str, float]) -> dict[str, dict[int, float]]:
-    """By arm, the value of each pair."""
-    found: dict[str, dict[int, float]] = {}
+    """By arm, the mean value of each pair."""
+    found: dict[str, dict[int, list[float]]] = {}
     for name, value in values.items():
-        found.setdefault(counted[name].arm, {}).setdefault(counted[name].pair, value)
-    return found
+        found.setdefault(counted[name].arm, {}).setdefault(counted[name].pair, []).append(value)
+    return {arm: {pair: float(np.mean(own)) for pair, own in pairs.items()} for arm, pairs in found.items()}
 
 
 def _arm_results(
     key: Key, counted: Mapping[str, KeyEntry], values: Mapping[str, Mapping[str, float]], seed: int
 ) -> Iterable[ArmResult]:
-    from sae.human.items import SHUFFLED
-
     for quantity, found in values.items():
         chance = 1 / CHOICES[quantity] if quantity in CHOICES else None
         for arm in sorted({counted[name].arm for name in found}):

@@ -190,7 +190,7 @@ def test_a_choice_that_was_not_on_offer(files, choice):
 
 def test_a_key_that_is_none(files):
     (files / "broken.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ValueError, match="key .* is damaged"):
+    with pytest.raises(ValueError, match=r"key .* is damaged"):
         read_key(files / "broken.json")
     with pytest.raises(ValueError, match="cannot be read"):
         read_key(files / "none.json")

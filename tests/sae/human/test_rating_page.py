@@ -24,7 +24,10 @@ def at_kind(kit, kind, then):
     return f'{BEGIN} state.current = kit.items.findIndex((item) => item.kind === "{kind}"); show(); {then}'
 
 
-PRESS = 'const press = (key, more = {}) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true, ...more}));'
+PRESS = (
+    "const press = (key) => document.activeElement.dispatchEvent("
+    'new KeyboardEvent("keydown", {key, bubbles: true, cancelable: true}));'
+)
 RESULT = "document.body.dataset.result = answersFile();"
 
 
@@ -133,7 +136,8 @@ def test_writing_is_kept_and_digits_do_not_choose_there(browse, kit):
 @needs_browser
 def test_progress_is_kept_in_the_browser(browse, kit):
     first = kit.items[0]
-    then = f'{BEGIN} state.answers = {{"{first.id}": {{"choice": 1, "text": "a", "clarity": 1, "clinical_meaning": 1}}}}; go(1);'
+    given = json.dumps({first.id: {"choice": 1, "text": "a", "clarity": 1, "clinical_meaning": 1}})
+    then = f"{BEGIN} state.answers = {given}; go(1);"
     then += ' state = {rater: "", current: 0, answers: {}}; restore();'
     then += f" document.body.dataset.place = state.current; {RESULT}"
     document = browse(kit, then)
