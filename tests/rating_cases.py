@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import numpy as np
+from tiny_models import random_sae
 
 from sae.human.answers import Answers, Key
 from sae.human.arms import Arm, RatedFeature
@@ -23,7 +24,12 @@ def made_up_context(arm: str, feature: int, number: int, word: str) -> Context:
 def made_up_kit(n_features: int = 20, *, word: str = "word", seed: int = 0) -> Kit:
     """Two arms and a null of as many features, with scores; contexts say which feature they are of."""
     arms = [
-        Arm(name, None, is_null=name == "null", scores={feature: feature / n_features for feature in range(n_features)})
+        Arm(
+            name,
+            random_sae(8, 8),
+            is_null=name == "null",
+            scores={feature: feature / n_features for feature in range(n_features)},
+        )
         for name in (GOOD, BAD, "null")
     ]
     features = [

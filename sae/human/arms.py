@@ -80,24 +80,25 @@ def measure_activity(host: HostModel, sae: SAE, texts: Texts, *, n_tokens: int) 
 def densities_in_common(activities: Sequence[Activity], n: int) -> list[Int64[Tensor, " n"]]:
     """From each dictionary `n` features, so that the k-th of all have nearly the same density.
 
-    Densities are evenly spaced on a logarithmic scale over the range that all dictionaries cover.
+    Densities are spread evenly over the features of the dictionary that has the fewest within the range that all cover.
 
     Raises:
-        ValueError: A dictionary has too few features that are active often enough, or there is no common range.
+        ValueError: A dictionary has fewer than `n` features in that range.
     """
     eligible = [(activity.fire_counts >= MIN_FIRINGS).nonzero()[:, 0] for activity in activities]
-    least = min(len(features) for features in eligible)
-    if least < n:
-        raise ValueError(
-            f"an SAE has {least} features with {MIN_FIRINGS} firings, expected {n}; "
-            "give more --tokens or fewer --features"
-        )
     logs = [activity.density[own].log().numpy() for activity, own in zip(activities, eligible, strict=True)]
-    low, high = max(np.quantile(each, 0.05) for each in logs), min(np.quantile(each, 0.95) for each in logs)
-    if low > high:
+    if not all(len(each) for each in logs):
+        raise ValueError(f"an SAE has no feature with {MIN_FIRINGS} firings, expected {n}; give more --tokens")
+    low, high = max(each.min() for each in logs), min(each.max() for each in logs)
+    inside = [np.sort(each[(each >= low) & (each <= high)]) for each in logs]
+    fewest = min(inside, key=len)
+    if len(fewest) < n:
         spans = "; ".join(f"{np.exp(each.min()):.2g} to {np.exp(each.max()):.2g}" for each in logs)
-        raise ValueError(f"the SAEs have no densities in common ({spans}); give SAEs of more similar L0")
-    wanted = np.linspace(low, high, n)
+        raise ValueError(
+            f"an SAE has {len(fewest)} features in the range of densities that all cover ({spans}), expected {n}; "
+            "give more --tokens, fewer --features or SAEs of more similar L0"
+        )
+    wanted = fewest[np.linspace(0, len(fewest) - 1, n).round().astype(int)]
     return [own[_nearest(each, wanted)] for own, each in zip(eligible, logs, strict=True)]
 
 
