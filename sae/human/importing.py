@@ -133,7 +133,7 @@ def _values(counted: Mapping[str, KeyEntry], answers: Sequence[Answers]) -> dict
     return found
 
 
-def _means(by_rater: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _means(by_rater: Sequence[Mapping[str, int] | Mapping[str, float]]) -> dict[str, float]:
     names = sorted({name for own in by_rater for name in own})
     return {name: float(np.mean([own[name] for own in by_rater if name in own])) for name in names}
 

@@ -81,7 +81,7 @@ def label_tokens(
     names = tuple(sorted(concepts or {span.concept for document in told for span in document.spans}))
     encoded = [_encoded(host, document) for document in told]
     order = sorted(range(len(told)), key=lambda index: len(encoded[index][0]))
-    ids, offsets = ([encoded[index][part] for index in order] for part in range(2))
+    ids, offsets = [encoded[index][0] for index in order], [encoded[index][1] for index in order]
     return _collected(ids, offsets, [told[index] for index in order], names, host)
 
 

@@ -176,11 +176,13 @@ def _on_unseen(
     chosen: dict[str, ChosenFeatures],
     names: _Names,
     seed: int,
-) -> LocalisationTable:
-    """The table of features that were chosen elsewhere, for the concepts that enough documents tell."""
+) -> LocalisationTable | None:
+    """The table of features that were chosen elsewhere, for the concepts that enough documents tell; None without any."""
     arms = _encoded(host, saes, other, types)
     told = _documents_that_tell(other).sum(0)
     kept = (told >= MIN_DOCUMENTS).nonzero()[:, 0]
+    if len(kept) == 0:
+        return None
     subset = replace(
         other,
         concepts=tuple(other.concepts[int(index)] for index in kept),

@@ -88,17 +88,17 @@ def document_tables(
         _count(columns, int(feature), gold[:, concept], row[documents], n_rows)
         for concept, feature in enumerate(feature_ids)
     ]
-    hits, true_positives, fired = (torch.stack([each[part] for each in counted], 1) for part in range(3))
+    hits, true_positives, fired, rankings = zip(*counted, strict=True)
     has_gold = (n_gold > 0).double()
     return DocumentTables(
-        hits=hits * has_gold,
+        hits=torch.stack(hits, 1) * has_gold,
         chance=n_gold / n_tokens[:, None].clamp(min=1),
         has_gold=has_gold,
-        true_positives=true_positives,
-        fired=fired,
+        true_positives=torch.stack(true_positives, 1),
+        fired=torch.stack(fired, 1),
         gold=n_gold,
         n_tokens=n_tokens,
-        rankings=tuple(each[3] for each in counted),
+        rankings=rankings,
     )
 
 

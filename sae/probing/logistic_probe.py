@@ -2,10 +2,9 @@
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
@@ -14,7 +13,8 @@ __all__ = ["INVERSE_PENALTIES", "Probe", "Standardised", "fit_probe", "standardi
 
 INVERSE_PENALTIES = (0.01, 0.1, 1.0, 10.0)
 MAX_ITERATIONS = 300
-Matrix = np.ndarray | sparse.csr_matrix
+Matrix: TypeAlias = Any
+"""Rows as an array or, of words, as a sparse matrix."""
 
 
 @dataclass(frozen=True, eq=False)

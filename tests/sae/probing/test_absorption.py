@@ -22,15 +22,19 @@ INFECTIONS, OTHERS = ("w1", "w2", "w3", "w4"), ("w11", "w12", "w13", "w14", "w15
 PARENTS = {**dict.fromkeys(INFECTIONS, ("infection",)), **dict.fromkeys(OTHERS, ("other",))}
 WHOLE = [[*INFECTIONS], ["w20"]]
 HOLED = [["w1", "w2", "w3"], ["w4"]]
+"""w4 is rare, so that a probe of feature 0 alone does almost as well as one of both."""
 
 
-def documents(n=500, seed=0):
+def documents(n=1600, seed=0):
     rng = random.Random(seed)
     words = [word for word in PLAIN if word not in PARENTS]
     meanings = {word: word for word in PARENTS}
     found = []
     for _ in range(n):
-        text = [rng.choice(sorted(PARENTS)) for _ in range(2)] + rng.choices(words, k=4)
+        text = [
+            *rng.choices(list(PARENTS), [0.1 if word == "w4" else 1.0 for word in PARENTS], k=2),
+            *rng.choices(words, k=4),
+        ]
         rng.shuffle(text)
         found.append(told(text, meanings))
     return found
