@@ -177,7 +177,7 @@ def _on_unseen(
     names: _Names,
     seed: int,
 ) -> LocalisationTable | None:
-    """The table of features that were chosen elsewhere, for the concepts that enough documents tell; None without any."""
+    """The table of features that were chosen elsewhere, for the concepts that enough documents tell, if any."""
     arms = _encoded(host, saes, other, types)
     told = _documents_that_tell(other).sum(0)
     kept = (told >= MIN_DOCUMENTS).nonzero()[:, 0]
