@@ -40,7 +40,10 @@ def ill_documents(n: int = 120, *, seed: int = 0) -> list[LabelledDocument]:
 
 
 def embedding_sae(host: HostModel, features: list[list[str]]) -> SAE:
-    """A dictionary at the embedding: feature i is active on the words of `features[i]`, and on no other, with 1."""
+    """A dictionary at the embedding: feature i is active on the words of `features[i]`, and on no other, with 1.
+
+    It writes the mean of their embeddings.
+    """
     table = host._model.get_input_embeddings().weight.detach().float()
     wanted = torch.zeros(len(table), len(features))
     for feature, words in enumerate(features):
@@ -49,11 +52,12 @@ def embedding_sae(host: HostModel, features: list[list[str]]) -> SAE:
     weight = torch.full((len(table), 1), 1.0)
     weight[host.tokenizer.convert_tokens_to_ids(sorted({word for words in features for word in words}))] = 1e3
     design = torch.cat([table, torch.ones(len(table), 1)], 1)
+    means = [table[host.tokenizer.convert_tokens_to_ids(words)].mean(0) for words in features]
     solution = torch.linalg.lstsq(weight * design, weight * wanted).solution
     return SAE(
         encoder_rows=solution[:-1].T.contiguous(),
         b_enc=solution[-1],
-        decoder_rows=torch.nn.functional.normalize(solution[:-1].T),
+        decoder_rows=torch.stack(means),
         b_dec=torch.zeros(table.shape[1]),
         threshold=torch.full((len(features),), 0.98),
         site=Site("embed", None),

@@ -184,8 +184,9 @@ function pressKey(event) {
 
 function chooseByKey(event) {
   const inside = event.target.closest?.("fieldset[data-scale]");
-  const unset = [...document.querySelectorAll("fieldset[data-scale]")].find((each) => !each.querySelector(":checked"));
-  const group = inside ?? unset ?? at("form");
+  const isUnset = (scale) => !scale.querySelector(":checked");
+  const unset = [...document.querySelectorAll("fieldset[data-scale]")].find(isUnset);
+  const group = (inside && isUnset(inside) ? inside : unset ?? inside) ?? at("form");
   const input = group.querySelectorAll("input[type=radio]")[Number(event.key) - 1];
   if (!input) return;
   input.focus();
