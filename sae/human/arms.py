@@ -24,6 +24,8 @@ N_CONTEXTS = 4
 """Contexts that a rater sees of a feature at once."""
 N_KEPT = 32
 MIN_FIRINGS = 12
+MOST_UNEQUAL = 1.25
+"""Densities that are within this factor count as equal."""
 Texts = Callable[[], Iterator[str]]
 
 
@@ -78,28 +80,24 @@ def measure_activity(host: HostModel, sae: SAE, texts: Texts, *, n_tokens: int) 
 
 
 def densities_in_common(activities: Sequence[Activity], n: int) -> list[Int64[Tensor, " n"]]:
-    """From each dictionary `n` features, so that the k-th of all have nearly the same density.
+    """From each dictionary `n` features; the k-th of all differ in density by a factor of at most `MOST_UNEQUAL`.
 
-    Densities are spread evenly over the features of the dictionary that has the fewest within the range that all cover.
+    Of all features that can be matched so, those are taken that spread evenly over their order by density.
 
     Raises:
-        ValueError: A dictionary has fewer than `n` features in that range.
+        ValueError: Fewer than `n` can be matched.
     """
     eligible = [(activity.fire_counts >= MIN_FIRINGS).nonzero()[:, 0] for activity in activities]
     logs = [activity.density[own].log().numpy() for activity, own in zip(activities, eligible, strict=True)]
-    if not all(len(each) for each in logs):
-        raise ValueError(f"an SAE has no feature with {MIN_FIRINGS} firings, expected {n}; give more --tokens")
-    low, high = max(each.min() for each in logs), min(each.max() for each in logs)
-    inside = [np.sort(each[(each >= low) & (each <= high)]) for each in logs]
-    fewest = min(inside, key=len)
-    if len(fewest) < n:
-        spans = "; ".join(f"{np.exp(each.min()):.2g} to {np.exp(each.max()):.2g}" for each in logs)
+    matches = _matches(logs)
+    if len(matches) < n:
+        found = "; ".join(f"{len(each)} with {_span(each)}" for each in logs)
         raise ValueError(
-            f"an SAE has {len(fewest)} features in the range of densities that all cover ({spans}), expected {n}; "
+            f"{len(matches)} features with {MIN_FIRINGS} firings are equally dense in all SAEs ({found}), expected {n}; "
             "give more --tokens, fewer --features or SAEs of more similar L0"
         )
-    wanted = fewest[np.linspace(0, len(fewest) - 1, n).round().astype(int)]
-    return [own[_nearest(each, wanted)] for own, each in zip(eligible, logs, strict=True)]
+    chosen = np.array(matches)[np.linspace(0, len(matches) - 1, n).round().astype(int)]
+    return [own[chosen[:, arm]] for arm, own in enumerate(eligible)]
 
 
 def rated_features(
@@ -133,15 +131,28 @@ def _offer(collector: WindowCollector, batch: EncodedBatch, documents: list[set[
         documents[slot].add(document)
 
 
-def _nearest(logs: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """For each wanted value the nearest one that is not taken yet."""
-    free = np.ones(len(logs), dtype=bool)
-    chosen = []
-    for value in wanted:
-        index = int(np.where(free, np.abs(logs - value), np.inf).argmin())
-        free[index] = False
-        chosen.append(index)
-    return np.array(chosen)
+def _matches(logs: Sequence[np.ndarray]) -> list[list[int]]:
+    """For features of the dictionary with the fewest, the rarest first, the nearest free ones of all, if near enough."""
+    if not all(len(each) for each in logs):
+        return []
+    free = [np.ones(len(each), dtype=bool) for each in logs]
+    found = []
+    for value in np.sort(min(logs, key=len)):
+        places = [
+            int(np.where(is_free, np.abs(each - value), np.inf).argmin())
+            for each, is_free in zip(logs, free, strict=True)
+        ]
+        densities = [each[place] for each, place in zip(logs, places, strict=True)]
+        is_free_everywhere = all(own[place] for own, place in zip(free, places, strict=True))
+        if is_free_everywhere and max(densities) - min(densities) <= np.log(MOST_UNEQUAL):
+            found.append(places)
+            for own, place in zip(free, places, strict=True):
+                own[place] = False
+    return found
+
+
+def _span(logs: np.ndarray) -> str:
+    return f"densities of {np.exp(logs.min()):.2g} to {np.exp(logs.max()):.2g}" if len(logs) else "none"
 
 
 def _by_tokens(own: Sequence[Context]) -> str:

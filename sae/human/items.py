@@ -123,7 +123,8 @@ def _entry(feature: RatedFeature, kind: str, answer: int | None = None, arm: str
 def _shown(context: Context, *, marked: bool) -> dict[str, Any]:
     """A context for the page, with shares of its largest activation where those may be seen."""
     shares = [round(value / max(context.activations), 3) for value in context.activations] if marked else None
-    return {"tokens": list(context.tokens), "shares": shares}
+    first, *rest = context.tokens
+    return {"tokens": [first.lstrip(" "), *rest], "shares": shares}
 
 
 def _set(feature: RatedFeature, first: int = 0) -> list[dict[str, Any]]:
