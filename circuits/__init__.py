@@ -15,6 +15,7 @@ __getattr__, __dir__ = lazy_exports(
         "intervene": "circuits.verification.intervening",
         "minimise": "circuits.verification.minimising",
         "open_workbench": "circuits.workbench",
+        "stability": "circuits.variation.stability",
         "verify": "circuits.verification.verifying",
     },
 )

@@ -176,6 +176,7 @@ def _faithfulness(selection: Selection) -> Faithfulness:
         selection.n_nodes,
         selection.null,
         selection.share_kept_without_errors,
+        selection.reason,
     )
 
 

@@ -9,7 +9,9 @@ from circuits.commands.export import export
 from circuits.commands.intervene import intervene
 from circuits.commands.labels import labels
 from circuits.commands.minimise import minimise
+from circuits.commands.pairs import pairs
 from circuits.commands.show import show
+from circuits.commands.stability import stability
 from circuits.commands.verify import verify
 from circuits.commands.view import view
 from sae.command_line import Program
@@ -23,5 +25,5 @@ def main() -> None:
     """Find, test and look at the features that mediate a behaviour of a language model."""
 
 
-for command in (discover, evaluate, verify, minimise, intervene, show, view, export, diff, labels):
+for command in (discover, evaluate, verify, minimise, intervene, stability, show, view, export, diff, labels, pairs):
     main.add_command(command)

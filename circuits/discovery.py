@@ -11,8 +11,11 @@ from circuits.evaluation.learned_mask import learn_mask
 from circuits.evaluation.selection import Ranking, Selection, select_nodes
 from circuits.found_contrast import with_found_contrast
 from circuits.graph.circuit import Circuit
+from circuits.graph.recorded_contexts import context_records
 from circuits.question import Question
 from circuits.runs.ensemble import Ensemble
+from circuits.runs.feature_contexts import feature_contexts
+from circuits.runs.node_set import NodeSet
 from circuits.settings import DiscoverySettings
 from circuits.workbench import Workbench, open_workbench
 from sae.command_line import Stopwatch
@@ -21,6 +24,9 @@ from sae.host.host import HostModel
 from sae.host.sites import Site
 
 __all__ = ["discover"]
+
+MOST_FEATURES_SHOWN = 200
+"""Contexts are kept of this many of the strongest features, so that the file stays small."""
 
 
 def discover(
@@ -104,8 +110,22 @@ def discover(
         tables = node_tables(ensemble, effects, ranking, selection.n_nodes)
     with watch.stage("edges"):
         edges = kept_edges(ensemble, effects, tables, settings, selection)
-    facts = {**facts, **search, "points_by_site": {str(site): n for site, n in effects.points.items()}}
+    with watch.stage("contexts"):
+        shown = ranking.top(min(selection.n_nodes, MOST_FEATURES_SHOWN))
+        contexts = _contexts(bench, question, ensemble, shown, seed=settings.seed)
+    points = {str(site): n for site, n in effects.points.items()}
+    facts = {**facts, **search, "points_by_site": points, "contexts": contexts}
     return assemble(bench, question, settings, ensemble, effects, selection, tables, edges, facts, watch)
+
+
+def _contexts(
+    bench: Workbench, question: Question, ensemble: Ensemble, shown: NodeSet, *, seed: int
+) -> dict[str, list[dict[str, Any]]]:
+    """Where features respond most, for the record."""
+    prompts = question.context_prompts(bench, [runs.behaviour for runs in ensemble.runs], seed=seed)
+    features = [(site, feature) for site, (_, ids) in shown.nodes.items() for feature in ids.unique().tolist()]
+    found = feature_contexts(bench.host, bench.dictionaries, features, prompts)
+    return {f"{site}/{feature}": context_records(contexts) for (site, feature), contexts in found.items()}
 
 
 def _ranked(ensemble: Ensemble, effects: EnsembleEffects, settings: DiscoverySettings) -> Ranking:

@@ -67,6 +67,7 @@ def estimate_cost(question: Question, settings: DiscoverySettings, bench: Workbe
         "residuals": n_prompts * n_sites * n_references * per,
         "selection": n_prompts * n_circuits * n_references * per,
         "edges": 0 if settings.nodes_only else n_prompts,
+        "contexts": len(question.context_prompts(bench, [first.behaviour] * n_prompts, seed=settings.seed)),
     }
     backward = {"nodes": n_prompts * per * _points(settings, n_references) * (n_sites if _walks(settings) else 1)}
     if settings.method == "exact":

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from circuits.prompts.behaviour import Behaviour, describe_behaviour
+from circuits.prompts.behaviour import Behaviour, describe_behaviour, wrong_answer
 from circuits.prompts.pairs import Pair, align_pairs, check_lengths, read_pairs
-from circuits.prompts.references import read_references
+from circuits.prompts.references import ReferencePool, read_references
 from circuits.runs.baselines import Baseline, contrast_baseline, mean_baseline, resample_baseline, zero_baseline
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.runs import Runs, node_positions
 from circuits.workbench import Workbench
+from sae.bundle import find_bundle
 from sae.host.host import HostModel
 from sae.progress import progress
 
@@ -25,6 +25,9 @@ __all__ = ["Question"]
 
 N_MEAN_REFERENCES = 512
 """Reference prompts whose mean is the mean baseline."""
+
+N_CONTEXT_PROMPTS = 64
+"""Prompts that features are shown in, half of them at most those that are asked about."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class Question:
         kept, excluded = [], []
         for pair in progress(pairs, "reading pairs"):
             behaviour = self._behaviour(host, pair)
-            reason = None if self.keep_wrong else _wrong(host, behaviour)
+            reason = None if self.keep_wrong else wrong_answer(host, behaviour)
             if reason is None:
                 kept.append((pair, behaviour))
             else:
@@ -146,26 +149,36 @@ class Question:
             if behaviour.contrast_ids is None:
                 raise ValueError("baseline is 'contrast' but no contrast was given; add --contrast TEXT")
             return contrast_baseline(host, dictionaries, behaviour.contrast_ids, positions)
-        pool = bench.bundled_references if self.reference is None else read_references(host, self.reference)
+        pool = self._references(bench)
         if kind == "mean":
             prompts = self._as_turns(host, pool.sample(N_MEAN_REFERENCES, seed=seed))
             return mean_baseline(host, dictionaries, prompts, positions)
         nearest = pool.nearest(host.tokenise(behaviour.prompt), seed=seed)
         return resample_baseline(host, dictionaries, self._as_turns(host, nearest), positions)
 
+    def context_prompts(
+        self, bench: Workbench, behaviours: Sequence[Behaviour], *, seed: int
+    ) -> list[Int[Tensor, " _"]]:
+        """Prompts to show features in: those asked about with their contrasts, and references where there are any.
+
+        Args:
+            bench: The model.
+            behaviours: What is asked about.
+            seed: Of the choice of references.
+        """
+        both = [ids for each in behaviours for ids in (each.prompt_ids, each.contrast_ids) if ids is not None]
+        different = {tuple(ids.tolist()): ids for ids in both}
+        asked = list(different.values())[: N_CONTEXT_PROMPTS // 2]
+        if self.reference is None and find_bundle(bench.host.name) is None:
+            return asked
+        drawn = self._references(bench).sample(N_CONTEXT_PROMPTS - len(asked), seed=seed)
+        return [*asked, *self._as_turns(bench.host, drawn)]
+
+    def _references(self, bench: Workbench) -> ReferencePool:
+        return bench.bundled_references if self.reference is None else read_references(bench.host, self.reference)
+
     def _as_turns(self, host: HostModel, prompts: Sequence[Int[Tensor, " _"]]) -> Sequence[Int[Tensor, " _"]]:
         """The prompts in the chat template, if it is wanted."""
         if not self.chat:
             return prompts
         return [host.tokenise(host.tokenizer.decode(ids, skip_special_tokens=True), chat=True) for ids in prompts]
-
-
-@torch.no_grad()
-def _wrong(host: HostModel, behaviour: Behaviour) -> str | None:
-    """Why the model does not decide between the answers as the pair says, or None."""
-    assert behaviour.contrast_ids is not None
-    batch = behaviour.batch(host, [behaviour.prompt_ids, behaviour.contrast_ids])
-    clean, patch = behaviour.metric(host.forward(batch, logits_to_keep=behaviour.kept_logits).logits).tolist()
-    if clean <= 0:
-        return "the model prefers patch_answer after clean_prefix"
-    return None if patch < 0 else "the model prefers clean_answer after patch_prefix"

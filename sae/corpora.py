@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from sae.text_files import FILE_READERS, file_kind, read_text_file
+from sae.text_files import FILE_READERS, file_kind, read_text_directory, read_text_file
 
 __all__ = ["CorpusPart", "answer_prompts", "mix", "offered", "parse_corpus", "read_corpus"]
 
@@ -15,7 +15,7 @@ ENTRY_POINT_GROUP = "sae.corpora"
 WEIGHTED = re.compile(r"\s*([0-9.eE-]+)\s*\*(.+)")
 EXPECTED = (
     f"expected NAME:PART of a registered corpus, hf:NAME, a file ending in {', '.join(FILE_READERS)}, "
-    "or several joined as 0.5*A+0.5*B"
+    "a directory of such files, or several joined as 0.5*A+0.5*B"
 )
 
 
@@ -24,7 +24,7 @@ class CorpusPart:
     """One source of a corpus.
 
     Attributes:
-        source: A file, or NAME:PART with NAME a registered corpus or `hf`.
+        source: A file, a directory, or NAME:PART with NAME a registered corpus or `hf`.
         weight: Share of the documents, relative to the other parts.
         options: What stands behind the second colon, as in `hf:NAME:config=C,split=S,field=F`.
     """
@@ -39,7 +39,7 @@ def read_corpus(spec: str, *, seed: int = 0) -> Iterator[str]:
 
     Args:
         spec: The SPEC as it is written on the command line.
-        seed: For corpora that are generated.
+        seed: For corpora that are generated, and for the order of a directory's documents.
 
     Raises:
         ValueError: The SPEC cannot be read, or a source is missing or damaged.
@@ -76,7 +76,7 @@ def parse_corpus(spec: str) -> list[CorpusPart]:
     Raises:
         ValueError: It is blank, or only some of its parts have weights, or a weight is not above 0.
     """
-    if Path(spec).is_file():
+    if spec and (Path(spec).is_file() or Path(spec).is_dir()):
         return [CorpusPart(spec)]
     pieces = [piece.strip() for piece in spec.split("+")]
     if not all(pieces):
@@ -127,7 +127,7 @@ def _weight(text: str, spec: str) -> float:
 
 def _part(text: str, weight: float) -> CorpusPart:
     text = text.strip()
-    if file_kind(text) is not None:
+    if file_kind(text) is not None or Path(text).expanduser().is_dir():
         return CorpusPart(text, weight)
     name, _, rest = text.partition(":")
     part, _, options = rest.partition(":")
@@ -146,6 +146,8 @@ def _options(text: str, spec: str) -> dict[str, str]:
 def _open(part: CorpusPart, seed: int) -> Iterator[str]:
     if file_kind(part.source) is not None:
         return read_text_file(Path(part.source).expanduser())
+    if (directory := Path(part.source).expanduser()).is_dir():
+        return read_text_directory(directory, seed=seed)
     name, _, inner = part.source.partition(":")
     if name == "hf":
         return _hugging_face(inner, **part.options)

@@ -2,12 +2,13 @@
 
 import gzip
 import json
+import random
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILE_READERS", "file_kind", "file_lines", "read_text_file"]
+__all__ = ["FILE_READERS", "file_kind", "file_lines", "read_text_directory", "read_text_file"]
 
 TEXT_FIELD = "text"
 
@@ -31,6 +32,24 @@ def read_text_file(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise ValueError(f"corpus file {path} does not exist; check the path")
     return FILE_READERS[kind](path)
+
+
+def read_text_directory(path: Path, *, seed: int = 0) -> Iterator[str]:
+    """The documents of all text files of a directory, in an order shuffled by the seed; they are held in memory.
+
+    Raises:
+        ValueError: It holds no text file; or, while reading, as in `read_text_file`.
+    """
+    files = sorted(file for file in path.iterdir() if file.is_file() and file_kind(file.name) is not None)
+    if not files:
+        raise ValueError(f"directory {path} holds no text file, expected an ending among {', '.join(FILE_READERS)}")
+    return _shuffled(files, seed)
+
+
+def _shuffled(files: Sequence[Path], seed: int) -> Iterator[str]:
+    documents = [document for file in files for document in read_text_file(file)]
+    random.Random(seed).shuffle(documents)
+    yield from documents
 
 
 def _json_lines(path: Path) -> Iterator[str]:

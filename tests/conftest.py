@@ -10,10 +10,12 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from stories import STORIES, convert_stories
+from stories import STORIES, convert_stories, train_small_saes
 from tiny_models import save_tiny_llama, tiny_llama
 
+from sae.dictionary.autoencoder import SAE
 from sae.host.host import HostModel
+from sae.host.sites import Site
 
 torch.set_num_threads(1)
 
@@ -36,3 +38,9 @@ def stories_host(tmp_path_factory: pytest.TempPathFactory) -> HostModel:
     if not STORIES.is_dir():
         pytest.skip(f"the weights of stories260K are not at {STORIES}")
     return HostModel.load(str(convert_stories(STORIES, tmp_path_factory.mktemp("models") / "stories")))
+
+
+@pytest.fixture(scope="session")
+def stories_saes(stories_host: HostModel) -> dict[Site, SAE]:
+    """SAEs of that model at three layers; training them takes the better part of a minute."""
+    return train_small_saes(stories_host)

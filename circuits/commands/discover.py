@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from circuits.commands.circuit_directory import CIRCUIT_FILES, write_circuit_directory
 from circuits.commands.printing import print_circuit
 from sae.command_line import (
     SCHEMA_VERSION,
@@ -127,22 +128,16 @@ def discover(out: Path | None, force: bool, as_json: bool, resume: bool, dry_run
         shutil.rmtree(stages, ignore_errors=True)
     with output_directory(target_directory, force=force) as directory:
         from circuits.discovery import discover as discover_circuit
-        from circuits.drawing.plot import draw_circuit
-        from circuits.export.page import write_page
 
         circuit = discover_circuit(**options, stages=stages if options["pairs"] else None)
-        circuit.save(directory)
-        draw_circuit(circuit, directory / "circuit.png")
-        write_page(circuit, directory / "circuit.html")
+        write_circuit_directory(circuit, directory)
     shutil.rmtree(stages, ignore_errors=True)
     if as_json:
         emit_json({**circuit.to_json(), "out": str(target_directory)})
         return
     _print_search(circuit.provenance.get("contrast_search"))
     print_circuit(circuit)
-    click.echo(
-        f"\nWritten to {target_directory}: circuit.html (open it), circuit.png, circuit.json, circuit.safetensors"
-    )
+    click.echo(f"\nWritten to {target_directory}: {CIRCUIT_FILES}")
 
 
 def _print_search(search: dict[str, Any] | None) -> None:

@@ -26,6 +26,7 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
     "--sizes", default=None, callback=_sizes, help="Sizes of the curves in nodes, a comma list [default: 12]."
 )
 @click.option("--draws", type=click.IntRange(min=1), default=None, help="Draws of each null [default: 1 to 20].")
+@click.option("--edges/--no-edges", default=True, help="Run the edges among its features too.")
 @click.option("--model", default=None, help="Bundled name, directory or Hugging Face id [default: the circuit's].")
 @click.option("--device", default=None, help="auto, cpu, cuda, cuda:1, mps [default: the circuit's].")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the draws and of the bootstrap.")
@@ -36,6 +37,7 @@ def evaluate(
     nulls: str,
     sizes: list[int] | None,
     draws: int | None,
+    edges: bool,
     model: str | None,
     device: str | None,
     seed: int,
@@ -54,7 +56,14 @@ def evaluate(
         from circuits.evaluation.evaluating import evaluate as evaluate_circuit
 
         evaluation = evaluate_circuit(
-            circuit, nulls=nulls, sizes=sizes or SIZES, draws=draws, seed=seed, model=model, device=device
+            circuit,
+            nulls=nulls,
+            sizes=sizes or SIZES,
+            draws=draws,
+            edges=edges,
+            seed=seed,
+            model=model,
+            device=device,
         )
         record = {**evaluation.to_json(), "circuit": str(circuit)}
         (directory / "evaluation.json").write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")

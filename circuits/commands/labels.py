@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from circuits.commands.circuit_directory import write_circuit_directory
 from sae.command_line import SCHEMA_VERSION, FiniteFloat, Program, emit_json, json_option
 
 __all__ = ["labels"]
@@ -88,23 +89,10 @@ def _label_circuit(path: Path, found: Any, file: Path, min_score: float) -> tupl
 
     source = {"source": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None}
     circuit = label_circuit(Circuit.load(path), found, min_score=min_score, source=source)
-    directory = path if path.is_dir() else path.parent
-    circuit.save(directory)
-    _draw_again(circuit, directory)
+    write_circuit_directory(circuit, path if path.is_dir() else path.parent)
     features = {(node.site, node.feature): node for node in circuit.features}
     named = [place for place, node in features.items() if place in found and node.label is not None]
     return len(named), len(features)
-
-
-def _draw_again(circuit: Any, directory: Path) -> None:
-    if (directory / "circuit.html").is_file():
-        from circuits.export.page import write_page
-
-        write_page(circuit, directory / "circuit.html")
-    if (directory / "circuit.png").is_file():
-        from circuits.drawing.plot import draw_circuit
-
-        draw_circuit(circuit, directory / "circuit.png")
 
 
 def _label_saes(path: Path, found: Any, file: Path, min_score: float) -> tuple[int, None]:

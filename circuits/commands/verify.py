@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from circuits.commands.saving import save_changed
+from circuits.commands.circuit_directory import CIRCUIT_FILES, changed_circuit_directory, write_circuit_directory
 from sae.command_line import emit_json, json_option, output_options
 
 __all__ = ["verify"]
@@ -14,39 +14,35 @@ __all__ = ["verify"]
 @click.command(epilog="Example:  circuits verify runs/first --top 20")
 @click.argument("circuit", type=click.Path(path_type=Path))
 @click.option("--top", type=click.IntRange(min=1), default=50, help="How many nodes, and how many edges, to measure.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the intervals.")
-@click.option("--device", default=None, help="Where the model runs [default: where the circuit was found].")
+@click.option("--model", default=None, help="Bundled name, directory or Hugging Face id [default: the circuit's].")
+@click.option("--device", default=None, help="auto, cpu, cuda, cuda:1, mps [default: the circuit's].")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the intervals and of the nulls.")
 @output_options
 @json_option
 def verify(
-    circuit: Path, top: int, seed: int, device: str | None, out: Path | None, force: bool, as_json: bool
+    circuit: Path,
+    top: int,
+    model: str | None,
+    device: str | None,
+    seed: int,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Measure the strongest nodes and edges, each by itself, and compare with their estimates.
 
     The circuit is saved with its measured effects: to --out, or with --force alone in its own place.
     """
-    from circuits.verification.verifying import verify as verify_circuit
+    with changed_circuit_directory(circuit, "verify", out=out, force=force) as (directory, final):
+        from circuits.verification.verifying import verify as verify_circuit
 
-    found = verify_circuit(circuit, top=top, seed=seed, device=device)
-    saved = save_changed(found.circuit, circuit, "verify", out=out, force=force)
+        found = verify_circuit(circuit, top=top, seed=seed, model=model, device=device)
+        write_circuit_directory(found.circuit, directory)
     if as_json:
-        provenance = {key: found.circuit.provenance.get(key) for key in ("versions", "model", "saes")}
-        config = {"circuit": str(circuit), "top": top}
-        emit_json(
-            {
-                "schema_version": 1,
-                "command": "circuits verify",
-                "config": config,
-                "seed": seed,
-                **provenance,
-                "seconds": dict(found.seconds),
-                **found.to_json(),
-                "out": str(saved),
-            }
-        )
+        emit_json({**found.to_json(), "circuit": str(circuit), "out": str(final)})
         return
     _print(found)
-    click.echo(f"\nWritten to {saved}")
+    click.echo(f"\nWritten to {final}: {CIRCUIT_FILES}")
 
 
 def _print(found: Any) -> None:

@@ -39,6 +39,8 @@ def evaluation_figure(record: Record) -> Figure:
     """The picture: three panels."""
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DOTS_PER_INCH, facecolor="white", layout="constrained")
     title = f"{quoted(record['target'])} against {quoted(record['foil'])}, {record['baseline']} baseline"
+    if record["faithfulness"]["reason"]:
+        title += ": shares are withheld"
     figure.suptitle(title, color=INK, x=0.01, ha="left", parse_math=False)
     kept, left, grid = figure.subplots(1, 3)
     _by_size(kept, record, "faithfulness")
@@ -46,7 +48,8 @@ def evaluation_figure(record: Record) -> Figure:
     _by_size(left, record, "completeness")
     _by_share(grid, record)
     for axes in (kept, left, grid):
-        axes.legend(frameon=False, fontsize=7.5, labelcolor=FAINT_INK)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=7.5, labelcolor=FAINT_INK)
     return figure
 
 
@@ -73,13 +76,7 @@ def _by_share(axes: Axes, record: Record) -> None:
 
 
 def _line(
-    axes: Axes,
-    x: Sequence[int] | Sequence[float],
-    estimates: Sequence[Record],
-    errors: str,
-    *,
-    after: str = "",
-    dash: str = "-",
+    axes: Axes, x: Sequence[float | int], estimates: Sequence[Record], errors: str, *, after: str = "", dash: str = "-"
 ) -> None:
     """A curve with its band; what is withheld is left out."""
     points = [(at, found) for at, found in zip(x, estimates, strict=True) if found["value"] is not None]

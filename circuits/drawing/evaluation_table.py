@@ -31,8 +31,8 @@ def written(estimate: Record) -> str:
     """
     if estimate["value"] is None:
         return "withheld"
-    ends = "" if estimate["low"] is None else f" [{estimate['low']:.2f}, {estimate['high']:.2f}]"
-    return f"{estimate['value']:.2f}{ends}"
+    ends = "" if estimate["low"] is None else f" [{estimate['low']:z.2f}, {estimate['high']:z.2f}]"
+    return f"{estimate['value']:z.2f}{ends}"
 
 
 def _heading(record: Record) -> Text:
@@ -57,27 +57,31 @@ def _heading(record: Record) -> Text:
 def _spread(record: Record) -> str:
     spread = record["spread"]
     if spread["kind"] is None:
-        return f"no interval: one of {spread['over']}"
+        return f"no interval over {spread['n']} of the {spread['over']}"
     what = "range" if spread["kind"] == "range" else "95 % interval"
     return f"in brackets the {what} over {spread['n']} {spread['over']}"
 
 
 def _curves(record: Record) -> Table:
-    table = _plain("nodes", "faithfulness", "completeness", "errors kept", "errors as nodes")
+    table = _plain("nodes", "metric", "faithfulness", "completeness", "errors kept", "errors as nodes")
     curves = record["curves"]
     others = {name: {point["n_nodes"]: point for point in curves[name]} for name in ("kept", "as_nodes")}
     for point in curves["at_baseline"]:
         size = point["n_nodes"]
         beside = [others[name].get(size) for name in ("kept", "as_nodes")]
         cells = ["" if other is None else written(other["faithfulness"]) for other in beside]
-        table.add_row(str(size), written(point["faithfulness"]), written(point["completeness"]), *cells)
+        table.add_row(
+            str(size), signed(point["metric"]), written(point["faithfulness"]), written(point["completeness"]), *cells
+        )
     return table
 
 
 def _areas(record: Record) -> Table:
-    table = _plain("errors", "CPR (higher is better)", "CMD (0 is best)")
+    table = _plain("curve", "CPR (higher is better)", "CMD (0 is best)")
     for errors, found in record["areas"].items():
-        table.add_row(errors.replace("_", " "), written(found["cpr"]), written(found["cmd"]))
+        table.add_row(f"nodes, errors {errors.replace('_', ' ')}", written(found["cpr"]), written(found["cmd"]))
+    if edges := record["edges"]:
+        table.add_row(f"{edges['n_edges']} edges among its nodes", written(edges["cpr"]), written(edges["cmd"]))
     return table
 
 
@@ -85,12 +89,16 @@ def _nulls(record: Record) -> Table:
     table = _plain("null", "faithfulness", "draws", "percentile", "what it is")
     for name, null in record["nulls"].items():
         kept = null["faithfulness"]
-        cell = (
-            null["reason"] if kept["mean"] is None else f"{kept['mean']:.2f} ({kept['low']:.2f} to {kept['high']:.2f})"
-        )
+        cell = "withheld" if record["faithfulness"]["reason"] else null["reason"]
+        cell = cell if kept["mean"] is None else _range(kept)
         percentile = "" if null["percentile"] is None else f"{null['percentile']:.0f}"
         table.add_row(name.replace("_", " "), cell, str(null["n_draws"]), percentile, null["meaning"])
     return table
+
+
+def _range(kept: Record) -> str:
+    """Mean of the draws, from the lowest to the highest."""
+    return f"{kept['mean']:z.2f} ({kept['low']:z.2f} to {kept['high']:z.2f})"
 
 
 def _plain(*columns: str) -> Table:

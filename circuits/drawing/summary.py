@@ -50,6 +50,8 @@ def faithfulness_line(circuit: Circuit) -> str:
     measured = circuit.faithfulness
     if measured is None:
         return "faithfulness not measured"
+    if measured.value is None:
+        return f"faithfulness withheld with {_counted(measured.n_nodes, 'feature')}: {measured.reason}"
     interval = "no interval" if measured.low is None else f"[{measured.low:.2f}, {measured.high:.2f}]"
     null = "not measured" if measured.null is None else f"{measured.null:.2f}"
     share = measured.share_kept_without_errors

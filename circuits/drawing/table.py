@@ -58,6 +58,8 @@ def _table(nodes: Sequence[Node], limit: int, largest: float) -> Table:
     table.add_column("label", no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column("F1" if any(node.label_f1 is not None for node in shown) else "", no_wrap=True, justify="right")
     table.add_column("active", justify="right", no_wrap=True)
+    has_frequency = any(node.selection_frequency is not None for node in shown)
+    table.add_column("kept" if has_frequency else "", justify="right", no_wrap=True)
     table.add_column("contribution", no_wrap=True, width=CONTRIBUTION_WIDTH + 1 + BAR_WIDTH)
     for node in shown:
         table.add_row(*_row(node, largest))
@@ -72,6 +74,7 @@ def _row(node: Node, largest: float) -> list[Text]:
         Text("" if node.label is None else readable_token(node.label)),
         Text("" if node.label_f1 is None else f"{node.label_f1:.2f}", style="dim"),
         Text(signed(node.activation).removeprefix("+")),
+        Text("" if node.selection_frequency is None else f"{node.selection_frequency:.0%}"),
         Text(contribution, style=NEGATIVE if node.contribution < 0 else POSITIVE),
     ]
 

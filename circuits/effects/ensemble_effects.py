@@ -85,7 +85,7 @@ def ensemble_edges(
         ensemble: Aligned prompts.
         effects: Of its nodes.
         nodes: Features and errors, at places.
-        options: Of `score_edges`; `threshold` applies to the edges of all prompts together.
+        options: Of `score_edges`; `threshold` applies to the edges of all prompts together, a negative one keeps all.
     """
     if ensemble.is_lone:
         return score_edges(ensemble.first, effects.per_run[0], dict(nodes), **options)
@@ -93,7 +93,8 @@ def ensemble_edges(
     found: dict[tuple[tuple[Site, int, int], tuple[Site, int, int]], list[ScoredEdge]] = {}
     for index, runs in enumerate(progress(ensemble.runs, "scoring edges")):
         place_of = ensemble.places.of_position[index].tolist()
-        for edge in score_edges(runs, effects.per_run[index], _tables_of(ensemble, index, nodes), **options):
+        tables = _tables_of(ensemble, index, nodes)
+        for edge in score_edges(runs, effects.per_run[index], tables, threshold=min(threshold, 0.0), **options):
             (source_site, source, source_id), (site, target, target_id) = edge.source, edge.target
             key = (source_site, place_of[source], source_id), (site, place_of[target], target_id)
             found.setdefault(key, []).append(edge)

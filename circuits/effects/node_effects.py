@@ -71,10 +71,15 @@ class SiteEffects:
     """Mean over the references, in units of the metric."""
     error_effect: Float[Tensor, " seq"]
     """The same of the error at each position."""
-    gradient: Float[Tensor, "seq d_model"]
-    """Derivative of m by the site, averaged over the path and the references."""
+    gradients: Float[Tensor, "_ seq d_model"]
+    """Derivative of m by the site, averaged over the path, of each reference; one row where all share it."""
     n_points: int = 1
-    """How many gradients that is the mean of."""
+    """How many gradients that comes from."""
+
+    @property
+    def gradient(self) -> Float[Tensor, "seq d_model"]:
+        """Derivative of m by the site, averaged over the path and the references."""
+        return self.gradients.mean(dim=0)
 
 
 NodeEffects = dict[Site, SiteEffects]
@@ -119,14 +124,14 @@ def score_nodes(
     return effects
 
 
-def effects_of_gradients(runs: Runs, gradients: Mapping[Site, Float[Tensor, "seq d_model"]]) -> NodeEffects:
+def effects_of_gradients(runs: Runs, gradients: Mapping[Site, Float[Tensor, "_ seq d_model"]]) -> NodeEffects:
     """Effects under known gradients. These do not depend on dictionaries: effects under others cost no pass.
 
     Args:
         runs: Clean and baseline runs.
-        gradients: Of each site; `SiteEffects.gradient` gives the same effects again where there is one reference.
+        gradients: Of each site; `SiteEffects.gradients` gives the same effects again.
     """
-    return {site: _contract(runs, site, gradient[None]) for site, gradient in gradients.items()}
+    return {site: _contract(runs, site, of_site) for site, of_site in gradients.items()}
 
 
 def site_residuals(runs: Runs, effects: NodeEffects) -> dict[Site, float]:
@@ -147,12 +152,12 @@ def _clean_gradients(runs: Runs, linearisation: str) -> dict[Site, Float[Tensor,
     return {site: of_prompt(runs, gradient, 1) for site, gradient in found.gradients.items()}
 
 
-def _contract(runs: Runs, site: Site, gradient: Float[Tensor, "references seq d_model"]) -> SiteEffects:
+def _contract(runs: Runs, site: Site, gradients: Float[Tensor, "_ seq d_model"]) -> SiteEffects:
     """Effects from gradients: each active feature contributes its value times its decoder row's derivative."""
     clean, base = runs.clean_features[site], runs.baseline.features[site]
     n = runs.baseline.n_references
-    gradient = gradient.expand(n, -1, -1)
-    mean_gradient = gradient.mean(dim=0)
+    gradient = gradients.expand(n, -1, -1)
+    mean_gradient = gradients.mean(dim=0)
     dictionary = runs.dictionaries[site]
     by_clean = decoder_derivative(dictionary, mean_gradient[None], clean.row, clean.position, clean.feature_id)
     by_base = decoder_derivative(dictionary, gradient, base.row, base.position, base.feature_id)
@@ -177,7 +182,7 @@ def _contract(runs: Runs, site: Site, gradient: Float[Tensor, "references seq d_
         baseline_activation[differs],
         effect[differs],
         whole - explained,
-        mean_gradient,
+        gradients,
     )
 
 

@@ -78,6 +78,7 @@ def _site_effects(stored: Mapping[str, Any]) -> SiteEffects:
 def _key(runs: Runs, rule: Mapping[str, Any]) -> str:
     behaviour = runs.behaviour
     words = {
+        "fields": [field.name for field in fields(SiteEffects)],
         "rule": dict(sorted(rule.items())),
         "answers": [behaviour.target.token_ids, behaviour.foil.token_ids],
         "metric": runs.clean_metric,

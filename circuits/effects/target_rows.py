@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits.effects.node_table import NodeTable
-from circuits.runs.dictionaries import Dictionary, decoder_rows_of, encoder_rows_of, pre_acts_of
+from circuits.runs.dictionaries import Dictionary, decoder_rows_of, encoder_rows_of, pre_acts_and_acts_of
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
 
@@ -61,10 +61,10 @@ def _reconstruction_rows(
     dictionary = runs.dictionaries[site]
     if len(position) == 0:
         return gradient[position]
-    every = torch.arange(dictionary.d_sae, device=position.device)
-    slope = _slopes(runs, site, position, every)
-    active = slope.any(dim=0).nonzero()[:, 0]
-    weight = slope[:, active] * (gradient[position] @ decoder_rows_of(dictionary, active).T)
+    # a feature that is 0 in all runs has slope 0, so the others need not be encoded
+    parts = [features.at(position) for features in (runs.clean_features[site], runs.baseline.features[site])]
+    active = torch.cat([part.feature_id for part in parts]).unique()
+    weight = _slopes(runs, site, position, active) * (gradient[position] @ decoder_rows_of(dictionary, active).T)
     return weight @ encoder_rows_of(dictionary, active)
 
 
@@ -72,9 +72,9 @@ def _slopes(
     runs: Runs, site: Site, position: Int[Tensor, " nodes"], feature_ids: Int[Tensor, " chosen"]
 ) -> Float[Tensor, "nodes chosen"]:
     """Slope of the chosen features' nonlinearity between clean and baseline, averaged over the references."""
-    dictionary, encoded = runs.dictionaries[site], runs.input_sites[site]
-    clean, base = runs.clean[encoded][0, position], runs.baseline.activations[encoded][:, position]
-    clean_acts = dictionary.encode_features(clean, feature_ids)
-    moved = pre_acts_of(dictionary, base, feature_ids) - pre_acts_of(dictionary, clean, feature_ids)
-    secant = (dictionary.encode_features(base, feature_ids) - clean_acts) / torch.where(moved == 0, 1, moved)
-    return torch.where(moved == 0, (clean_acts != 0).to(moved), secant).mean(dim=0)
+    encoded = runs.input_sites[site]
+    x = torch.cat([runs.clean[encoded][:1, position], runs.baseline.activations[encoded][:, position]])
+    pre_acts, acts = pre_acts_and_acts_of(runs.dictionaries[site], x, feature_ids)
+    moved = pre_acts[1:] - pre_acts[0]
+    secant = (acts[1:] - acts[0]) / torch.where(moved == 0, 1, moved)
+    return torch.where(moved == 0, (acts[0] != 0).to(moved), secant).mean(dim=0)

@@ -1,9 +1,10 @@
 """Two numbers for a whole curve of faithfulness: CPR and CMD of the Mechanistic Interpretability Benchmark.
 
 The curve is f over the share of nodes kept, on the benchmark's grid from 0.1 % to 100 %, by the trapezoid rule on a
-linear axis. CPR, the area under f, asks which nodes support the answer: its nodes come by falling contribution. CMD,
-the area of |1 - f|, asks for what the model does: its nodes come by falling absolute contribution. With one ranking for
-both and f <= 1 all along they add up to the grid's length, 0.999.
+linear axis. CPR, the area under f, asks which nodes lead from the baseline's answer to the model's: first come those
+that lead there most, last those that lead away. CMD, the area of |1 - f|, asks for what the model does: its nodes come
+by falling absolute contribution. With one ranking for both and f <= 1 all along they add up to the length of the grid,
+0.999.
 
 Source: Mueller et al. 2025 (arXiv 2504.13151), section 3.2 of it for the metrics; the grid is that of its code.
 """

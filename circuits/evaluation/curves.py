@@ -16,7 +16,7 @@ from torch import Tensor
 from circuits.effects.ensemble_effects import PlaceEffects
 from circuits.evaluation.areas import SHARES, cmd, cpr, sizes_of_shares
 from circuits.evaluation.masked_runs import ALL_FEATURES, ensemble_metrics
-from circuits.evaluation.orders import all_errors, complement, supporting_first, union, with_errors
+from circuits.evaluation.orders import all_errors, complement, leading_first, union, with_errors
 from circuits.evaluation.scale import Estimate, Scale
 from circuits.evaluation.selection import Ranking
 from circuits.runs.ensemble import Ensemble
@@ -42,6 +42,8 @@ class CurvePoint:
     n_nodes: int
     share: float
     """Of all nodes that differ."""
+    metric: float
+    """Mean m of the circuit: what there is to say where its share is withheld."""
     faithfulness: Estimate
     completeness: Estimate
 
@@ -53,7 +55,7 @@ class Areas:
     cpr: Estimate
     cmd: Estimate
     signed: tuple[Estimate, ...]
-    """f on the grid, nodes by falling contribution."""
+    """f on the grid, first the nodes that lead most from the baseline to the model."""
     absolute: tuple[Estimate, ...]
     """f on the grid, nodes by falling absolute contribution."""
 
@@ -109,12 +111,12 @@ def measure_curves(
         ValueError: The model and its baseline answer alike.
     """
     rankings = {errors: ranking if errors != "as_nodes" else with_errors(ranking, effects) for errors in ERRORS}
-    asked: dict[Key, NodeSet | None] = {("empty",): NodeSet({}), ("all features",): ALL_FEATURES}
+    scale = Scale.of(ensemble, ensemble_metrics(ensemble, [NodeSet({})])[0], seed=seed)
+    asked: dict[Key, NodeSet | None] = {("all features",): ALL_FEATURES}
     asked[("circuit",)], asked[("complement",)] = circuit, complement(ranking, circuit)
     for errors, ranked in rankings.items():
-        asked |= _asked(ensemble, errors, ranked, sizes)
+        asked |= _asked(ensemble, errors, ranked, leading_first(ranked, scale.gap), sizes)
     metrics: Metrics = dict(zip(asked, ensemble_metrics(ensemble, list(asked.values())), strict=True))
-    scale = Scale.of(ensemble, metrics["empty",], seed=seed)
     return Curves(
         scale,
         len(ranking),
@@ -125,9 +127,10 @@ def measure_curves(
     )
 
 
-def _asked(ensemble: Ensemble, errors: str, ranking: Ranking, sizes: Sequence[int]) -> dict[Key, NodeSet | None]:
+def _asked(
+    ensemble: Ensemble, errors: str, ranking: Ranking, signed: Ranking, sizes: Sequence[int]
+) -> dict[Key, NodeSet | None]:
     """Every circuit that a treatment of the errors needs, by name."""
-    signed = supporting_first(ranking)
     asked: dict[Key, NodeSet | None] = {}
     free = [all_errors(ensemble)] if errors == "kept" else []
     for n in {*_cut(sizes, ranking), *sizes_of_shares(len(ranking))}:
@@ -156,7 +159,8 @@ def _curve(
 def _point(
     scale: Scale, n: int, n_differing: int, kept: Float[Tensor, " units"], without: Float[Tensor, " units"]
 ) -> CurvePoint:
-    return CurvePoint(n, n / max(1, n_differing), scale.estimate(kept[None]), scale.estimate(without[None]))
+    estimates = scale.estimate(kept[None]), scale.estimate(without[None])
+    return CurvePoint(n, n / max(1, n_differing), kept.mean().item(), *estimates)
 
 
 def _areas(scale: Scale, metrics: Metrics, errors: str, ranking: Ranking) -> Areas:
@@ -175,6 +179,7 @@ def _record(point: CurvePoint) -> dict[str, Any]:
     return {
         "n_nodes": point.n_nodes,
         "share": point.share,
+        "metric": point.metric,
         "faithfulness": point.faithfulness.to_json(),
         "completeness": point.completeness.to_json(),
     }

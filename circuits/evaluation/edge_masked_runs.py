@@ -9,12 +9,18 @@ and d's activation now is its encoder on what the block makes of those streams. 
 clean prompt. The answer sees every node of the circuit: what stands before the logits is not an edge among nodes. So
 all edges among a set of nodes are the node-masked run of that set, and nodes that no edge reaches do nothing.
 
+1. Which activations there are to find, over all circuits: `edge_histories.py`.
+2. Site by site, the streams that their nodes see. Later tokens do not reach earlier ones, so a stream serves every node
+   that agrees with it up to the node's own token.
+3. What the block makes of each stream, and what the encoder makes of that.
+4. The answers.
+
 Source: Hanna, Pezzelle and Belinkov 2024 (arXiv 2403.17806) evaluate sets of edges by patching each component's input.
 Differs from it: the components are features, their inputs streams at sites. Marks et al. 2024 (arXiv 2403.19647) score
 edges between features and do not evaluate them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,39 +28,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits.effects.node_table import ERROR
+from circuits.evaluation.edge_histories import ALL_EDGES, EdgeSet, Histories, NodeKey, only_last_token_is_seen
 from circuits.runs.dictionaries import decoder_rows_of
-from circuits.runs.node_set import NodeSet
+from circuits.runs.passes import in_passes
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
 
 __all__ = ["ALL_EDGES", "EdgeSet", "NodeKey", "edge_masked_metrics"]
 
-ALL_EDGES = None
-"""Stands for every edge among the nodes of a set."""
-
-NodeKey = tuple[Site, int, int]
-"""Site, position and feature of a node."""
-
-
-@dataclass(frozen=True)
-class EdgeSet:
-    """Feature nodes and edges among them; edges with an error are none of a set, since errors take their baseline."""
-
-    nodes: NodeSet
-    edges: Sequence[tuple[NodeKey, NodeKey]] | None
-    """Source and target of each, or `ALL_EDGES`."""
-
-
-@dataclass(frozen=True)
-class _Circuit:
-    """An edge set as masks, with the activations found so far."""
-
-    position: Mapping[Site, Int[Tensor, " nodes"]]
-    feature_id: Mapping[Site, Int[Tensor, " nodes"]]
-    masks: Mapping[tuple[Site, Site], Bool[Tensor, "targets sources"]]
-    moved: dict[Site, Float[Tensor, "references nodes"]]
-    """How far each node is from its baseline now."""
+Sources = frozenset[int]
+"""Histories whose nodes a stream carries; all else in it is at its baseline."""
 
 
 def edge_masked_metrics(runs: Runs, edge_sets: Sequence[EdgeSet]) -> Float[Tensor, "sets references"]:
@@ -68,128 +51,133 @@ def edge_masked_metrics(runs: Runs, edge_sets: Sequence[EdgeSet]) -> Float[Tenso
         ValueError: An edge has an end outside its set's nodes, is one of an error, or joins sites of which one is not a
             parent of the other.
     """
-    circuits = [_with_masks(runs, edge_set) for edge_set in edge_sets]
+    histories = Histories(runs)
+    answers = [frozenset(histories.answered(edge_set)) for edge_set in edge_sets]
+    found = _Activations.none(runs, histories)
     for site in runs.sites:
-        _advance(runs, site, [circuit for circuit in circuits if site in circuit.position])
-    return torch.stack([_metrics(runs, circuit) for circuit in circuits])
+        found.find(site)
+    distinct = list(dict.fromkeys(answers))
+    metrics = dict(zip(distinct, found.metrics(distinct), strict=True))
+    return torch.stack([metrics[answer] for answer in answers])
 
 
-def _with_masks(runs: Runs, edge_set: EdgeSet) -> _Circuit:
-    nodes = {site: edge_set.nodes.nodes[site] for site in runs.sites if site in edge_set.nodes.nodes}
-    masks = {}
-    for target, (position, _) in nodes.items():
-        for source in runs.host.parents(runs.input_sites[target], runs.sites):
-            if source in nodes:
-                shape = len(position), len(nodes[source][0])
-                masks[source, target] = torch.full(shape, edge_set.edges is ALL_EDGES, device=position.device)
-    index = {
-        (site, int(p), int(f)): i
-        for site, (position, feature_id) in nodes.items()
-        for i, (p, f) in enumerate(zip(position, feature_id, strict=True))
-    }
-    for upstream, downstream in edge_set.edges or ():
-        _check_edge(upstream, downstream, index, masks)
-        masks[upstream[0], downstream[0]][index[downstream], index[upstream]] = True
-    positions = {site: pair[0] for site, pair in nodes.items()}
-    return _Circuit(positions, {site: pair[1] for site, pair in nodes.items()}, masks, {})
+@dataclass(frozen=True, eq=False)
+class _Activations:
+    """The activations found so far, by history.
 
+    Attributes:
+        runs: Clean and baseline runs.
+        histories: Of all circuits.
+        position: Of each history's node.
+        feature_id: Of each history's node.
+        moved: How far each activation is from its baseline.
+    """
 
-def _check_edge(
-    source: NodeKey, target: NodeKey, index: Mapping[NodeKey, int], masks: Mapping[tuple[Site, Site], Tensor]
-) -> None:
-    for site, position, feature_id in (source, target):
-        if feature_id == ERROR:
-            raise ValueError(f"an edge has the error at {site}@{position} as its end, expected features only; drop it")
-        if (site, position, feature_id) not in index:
-            raise ValueError(f"an edge ends in {site}/{feature_id}@{position}, expected nodes of the set; add the node")
-    if (source[0], target[0]) not in masks:
-        raise ValueError(f"an edge joins {source[0]} and {target[0]}, expected a site and one of its parents; drop it")
+    runs: Runs
+    histories: Histories
+    position: Int[Tensor, " histories"]
+    feature_id: Int[Tensor, " histories"]
+    moved: Float[Tensor, "histories references"]
 
+    @classmethod
+    def none(cls, runs: Runs, histories: Histories) -> "_Activations":
+        """Nothing found yet."""
+        device = runs.batch.ids.device
+        nodes = [history.node for history in histories.all]
+        position = torch.tensor([node[1] for node in nodes], dtype=torch.long, device=device)
+        feature_id = torch.tensor([node[2] for node in nodes], dtype=torch.long, device=device)
+        return cls(
+            runs, histories, position, feature_id, torch.zeros(len(nodes), runs.baseline.n_references).to(device)
+        )
 
-def _advance(runs: Runs, site: Site, circuits: list[_Circuit]) -> None:
-    """Find the activations of one site's nodes in every circuit; those of its parents are known."""
-    encoded = runs.input_sites[site]
-    parents = runs.host.parents(encoded, runs.sites)
-    seen = [_seen(runs, circuit, site, parents) for circuit in circuits]
-    if parents and circuits:
-        arrived = _arrivals(runs, encoded, [streams for streams, _ in seen])
-    else:
-        clean = runs.clean[encoded][0, : runs.n_positions]
-        arrived = [clean.expand(1, runs.baseline.n_references, -1, -1)] * len(circuits)
-    for circuit, (_, slot), x in zip(circuits, seen, arrived, strict=True):
-        circuit.moved[site] = _moved(runs, site, circuit, x[slot, :, circuit.position[site]])
+    def find(self, site: Site) -> None:
+        """Find the activations of one site's nodes; those of earlier sites are known."""
+        own = self.histories.at(site)
+        if not own:
+            return
+        runs, encoded = self.runs, self.runs.input_sites[site]
+        index = torch.tensor(own, device=self.position.device)
+        position, feature_id = self.position[index], self.feature_id[index]
+        if self.histories.parents[site]:
+            streams, ends, slot = self._streams_seen(own)
+            x = self._arrivals(site, streams, ends)[slot, :, position]
+        else:
+            x = runs.clean[encoded][0, position][:, None].expand(-1, runs.baseline.n_references, -1)
+        feature_ids, column = feature_id.unique(return_inverse=True)
+        acts = runs.dictionaries[site].encode_features(x, feature_ids)[torch.arange(len(own)), :, column]
+        self.moved[index] = acts - runs.baseline.features[site].columns(feature_ids)[:, position, column].T
 
+    def metrics(self, answers: Sequence[Sources]) -> Iterable[Float[Tensor, " references"]]:
+        """m of each answer, from what it sees."""
+        per_pass = max(1, self.runs.rows_per_pass() // self.runs.baseline.n_references)
+        parts = in_passes(len(answers), per_pass, lambda some: self._answer([answers[i] for i in some.tolist()]))
+        return torch.cat(parts)
 
-def _seen(
-    runs: Runs, circuit: _Circuit, site: Site, parents: list[Site]
-) -> tuple[dict[Site, Float[Tensor, "patterns references seq d_model"]], Int[Tensor, " nodes"]]:
-    """The distinct streams that a site's nodes see at each parent, and which of them each node sees."""
-    known = [source for source in parents if source in circuit.position]
-    n_nodes = len(circuit.position[site])
-    if not known:
-        slot = torch.zeros_like(circuit.position[site])
-        return {source: _stream(runs, circuit, source, None) for source in parents}, slot
-    incoming = torch.cat([circuit.masks[source, site] for source in known], dim=1)
-    patterns, slot = incoming.unique(dim=0, return_inverse=True) if n_nodes else (incoming, circuit.position[site])
-    parts = dict(zip(known, patterns.split([len(circuit.position[source]) for source in known], dim=1), strict=True))
-    streams = {source: _stream(runs, circuit, source, parts.get(source)) for source in parents}
-    return {source: x.expand(len(patterns), -1, -1, -1) for source, x in streams.items()}, slot
+    def _streams_seen(self, own: Sequence[int]) -> tuple[list[Sources], list[int], Int[Tensor, " nodes"]]:
+        """Streams that are enough for the nodes of a site, up to which token, and which of them serves each node.
 
+        Nodes come by falling position: a stream that a later one sees serves it if they agree on all tokens up to its
+        own.
+        """
+        positions, all_histories = self.position.tolist(), self.histories.all
+        ends = sorted({positions[index] for index in own})
+        streams: list[Sources] = []
+        asked: list[int] = []
+        serving: dict[tuple[int, Sources], int] = {}
+        for index in sorted(own, key=lambda index: -positions[index]):
+            end, sources = positions[index], frozenset(all_histories[index].sources)
+            if (end, sources) not in serving:
+                for earlier in ends[: ends.index(end) + 1]:
+                    up_to = frozenset(source for source in sources if positions[source] <= earlier)
+                    serving.setdefault((earlier, up_to), len(streams))
+                streams.append(sources)
+                asked.append(end)
+        slot = [serving[positions[index], frozenset(all_histories[index].sources)] for index in own]
+        return streams, asked, torch.tensor(slot, device=self.position.device)
 
-def _stream(
-    runs: Runs, circuit: _Circuit, site: Site, pattern: Bool[Tensor, "patterns nodes"] | None
-) -> Float[Tensor, "_ references seq d_model"]:
-    """What each pattern of kept nodes lets through of a site; the baseline where there is none."""
-    base = runs.baseline.activations[site][None]
-    if pattern is not None:
-        weight = pattern[:, None] * circuit.moved[site]
-        written = weight[..., None] * decoder_rows_of(runs.dictionaries[site], circuit.feature_id[site])
-        base = base.repeat(len(pattern), 1, 1, 1).index_add(2, circuit.position[site], written)
-    return torch.where(runs.at_nodes[:, None], base, runs.clean[site][0, : runs.n_positions])
+    def _arrivals(
+        self, target: Site, streams: Sequence[Sources], ends: Sequence[int]
+    ) -> Float[Tensor, "streams references seq d_model"]:
+        """What the block before a site makes of each stream, up to the last token that is asked for; 0 beyond."""
+        runs, encoded = self.runs, self.runs.input_sites[target]
+        n_references = runs.baseline.n_references
 
+        def arrive(some: Int[Tensor, " some"]) -> Float[Tensor, "some references seq d_model"]:
+            chosen, length = [streams[i] for i in some.tolist()], 1 + max(ends[i] for i in some.tolist())
+            held = {source: self._stream(source, chosen)[:, :length] for source in self.histories.parents[target]}
+            batch = runs.host.batch([runs.behaviour.prompt_ids[:length]]).repeat(len(chosen) * n_references)
+            arrived = runs.host.arrivals(batch, held, [encoded])[encoded].unflatten(0, (-1, n_references))
+            return torch.nn.functional.pad(arrived, (0, 0, 0, runs.n_positions - length))
 
-def _arrivals(
-    runs: Runs, target: Site, seen: list[dict[Site, Float[Tensor, "_ references seq d_model"]]]
-) -> list[Float[Tensor, "_ references seq d_model"]]:
-    """What the block makes of the streams of all circuits, as rows of one batch."""
-    held = {source: torch.cat([streams[source].flatten(0, 1) for streams in seen]) for source in seen[0]}
-    n_rows, n_references = len(next(iter(held.values()))), runs.baseline.n_references
-    one = runs.host.batch([runs.behaviour.prompt_ids])
-    parts = []
-    for rows in torch.arange(n_rows).split(runs.rows_per_pass()):
-        some = {source: x[rows] for source, x in held.items()}
-        parts.append(runs.host.arrivals(one.repeat(len(rows)), some, [target])[target])
-    arrived = torch.cat(parts).unflatten(0, (-1, n_references))
-    return list(arrived.split([len(next(iter(streams.values()))) for streams in seen]))
+        return torch.cat(in_passes(len(streams), max(1, runs.rows_per_pass() // n_references), arrive))
 
+    def _stream(self, site: Site, streams: Sequence[Sources]) -> Float[Tensor, "rows seq d_model"]:
+        """What goes on from a site in each stream under each reference."""
+        runs, all_histories = self.runs, self.histories.all
+        base = runs.baseline.activations[site]
+        n_positions, width = base.shape[1:]
+        carried = [(row, i) for row, sources in enumerate(streams) for i in sources if all_histories[i].node[0] == site]
+        x = base.transpose(0, 1).repeat(len(streams), 1, 1)  # [streams*seq references d_model]
+        if carried:
+            row, index = torch.tensor(carried, device=base.device).T
+            rows = decoder_rows_of(runs.dictionaries[site], self.feature_id[index])
+            x.index_add_(0, row * n_positions + self.position[index], self.moved[index][..., None] * rows[:, None])
+        x = x.unflatten(0, (-1, n_positions)).transpose(1, 2).reshape(-1, n_positions, width)
+        return torch.where(runs.at_nodes[:, None], x, runs.clean[site][0, :n_positions])
 
-def _moved(
-    runs: Runs, site: Site, circuit: _Circuit, x: Float[Tensor, "nodes references d_model"]
-) -> Float[Tensor, "references nodes"]:
-    """How far each node is from its baseline where its encoder reads `x`."""
-    feature_ids, column = circuit.feature_id[site].unique(return_inverse=True)
-    acts = runs.dictionaries[site].encode_features(x, feature_ids)
-    now = acts[torch.arange(len(column)), :, column].T
-    return now - runs.baseline.features[site].columns(feature_ids)[:, circuit.position[site], column]
-
-
-def _metrics(runs: Runs, circuit: _Circuit) -> Float[Tensor, " references"]:
-    """m of a circuit whose activations are all known: the answer sees every node."""
-    behaviour, n_references = runs.behaviour, runs.baseline.n_references
-    streams = {}
-    for site in runs.sites:
-        every = torch.ones_like(circuit.position[site], dtype=torch.bool)[None] if site in circuit.position else None
-        streams[site] = _stream(runs, circuit, site, every)[0]
-    parts = []
-    for rows in torch.arange(n_references).split(runs.rows_per_pass()):
-        batch = runs.batch.repeat(len(rows))
-        edits = {
-            site: partial(_put, x[rows].repeat_interleave(behaviour.rows_per_prompt, dim=0), batch.node_mask)
-            for site, x in streams.items()
-        }
-        run = runs.host.forward(batch, edits, logits_to_keep=behaviour.kept_logits)
-        parts.append(behaviour.metric(run.logits))
-    return torch.cat(parts)
+    def _answer(self, answers: Sequence[Sources]) -> Float[Tensor, "answers references"]:
+        runs, behaviour = self.runs, self.runs.behaviour
+        batch = runs.batch.repeat(len(answers) * runs.baseline.n_references)
+        if only_last_token_is_seen(runs):
+            logits = runs.host.forward_from(
+                batch, runs.sites[-1], self._stream(runs.sites[-1], answers), logits_to_keep=1
+            )
+        else:
+            per_prompt = behaviour.rows_per_prompt
+            held = {site: self._stream(site, answers).repeat_interleave(per_prompt, dim=0) for site in runs.sites}
+            edits = {site: partial(_put, x, batch.node_mask) for site, x in held.items()}
+            logits = runs.host.forward(batch, edits, logits_to_keep=behaviour.kept_logits).logits
+        return behaviour.metric(logits).unflatten(0, (len(answers), -1))
 
 
 def _put(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from circuits.effects.ensemble_effects import score_ensemble
 from circuits.evaluation.curves import SIZES, measure_curves
+from circuits.evaluation.edge_curves import measure_edges
 from circuits.evaluation.record import Evaluation
 from circuits.evaluation.selection import Ranking
 from circuits.graph.circuit import Circuit
@@ -25,6 +26,7 @@ def evaluate(
     nulls: str | Sequence[str] = "all",
     sizes: Sequence[int] = SIZES,
     draws: int | None = None,
+    edges: bool = True,
     seed: int = 0,
     workbench: Workbench | None = None,
     model: str | Path | HostModel | None = None,
@@ -40,6 +42,7 @@ def evaluate(
         nulls: `all`, `none`, or names of `circuits.nulls.catalogue.NULLS`.
         sizes: Of the curves, in nodes.
         draws: Of each null, instead of its own number.
+        edges: Whether to run the edges among its features too, which takes long for many features and references.
         seed: Of the draws and of the bootstrap.
         workbench: The model with its dictionaries, if it is loaded already.
         model: The model, where it is not where the circuit says.
@@ -67,5 +70,8 @@ def evaluate(
     case = NullCase(opened, effects, ranking, nodes, curves.scale, rule, options, seed)
     with watch.stage("nulls"):
         found = run_nulls(case, names, curves.circuit.faithfulness.value, n_draws=draws)
-    config = {"sizes": list(sizes), "nulls": names, "draws": draws, **options}
-    return Evaluation(loaded, curves, found, None, config, dict(watch.seconds))
+    with watch.stage("edges"):
+        is_wanted = edges and curves.scale.reason is None
+        of_edges = measure_edges(opened.ensemble, effects, loaded, nodes, curves.scale) if is_wanted else None
+    config = {"sizes": list(sizes), "nulls": names, "draws": draws, "edges": edges, "method": rule, **options}
+    return Evaluation(loaded, curves, found, of_edges, config, dict(watch.seconds))

@@ -3,6 +3,8 @@
     F(C) = (m(C) - m(none)) / (m(model) - m(none))
 
 m is averaged over units before the ratio is taken: a single unit whose denominator is near 0 says nothing by itself.
+Where the mean denominator is near 0 there is nothing to explain, and that is an error; where it is not told apart from
+0 over the units, no share is said of any circuit. That rule holds wherever a share is printed.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["MIN_GAP", "bootstrap_interval", "faithfulness", "resampling_weights"]
+__all__ = ["MIN_GAP", "bootstrap_interval", "faithfulness", "reason_to_withhold", "resampling_weights"]
 
 MIN_GAP = 1e-3
 """|m(model) - m(none)| below which the ratio says nothing."""
@@ -42,6 +44,35 @@ def faithfulness(
             "faithfulness is undefined; choose a contrast or references that change the answer"
         )
     return (metrics.mean(dim=1) - empty.mean()) / gap
+
+
+def reason_to_withhold(
+    empty: Float[Tensor, " units"],
+    clean: Float[Tensor, " units"],
+    *,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+) -> str | None:
+    """Why no share can be said of any circuit, in a line; None where it can.
+
+    The 95 % interval of the denominator, by resampling the units, must lie on one side of 0 and at least 0.001 from it.
+    A single unit has no interval; then only a denominator below 0.001 is refused, by `faithfulness`.
+
+    Args:
+        empty: As in `faithfulness`.
+        clean: m of the unedited model.
+        groups: Of each unit, what it must be drawn together with.
+        seed: Of the draws.
+    """
+    weights = resampling_weights(len(empty), groups, seed=seed)
+    if weights is None:
+        return None
+    gaps = clean - empty
+    low, high = (weights @ gaps).quantile(torch.tensor([0.025, 0.975])).tolist()
+    if low * high > 0 and min(abs(low), abs(high)) >= MIN_GAP:
+        return None
+    mean = gaps.mean().item()
+    return f"the denominator {mean:.4f} is small against its spread, [{low:.4f}, {high:.4f}] over the units"
 
 
 def bootstrap_interval(

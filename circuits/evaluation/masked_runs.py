@@ -10,7 +10,7 @@ on the current stream, and its skip path goes with the errors. A circuit that ke
 clean value; with all of them and all features it is the model. Circuits are rows of a batch, each with its mask.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -27,11 +27,18 @@ from circuits.runs.passes import in_passes
 from circuits.runs.runs import Runs
 from sae.host.reading_edits import ReadingEdit, host_edits
 from sae.host.sites import Site
+from sae.host.token_batch import TokenBatch
 
 __all__ = ["ALL_FEATURES", "ensemble_metrics", "kept_edit", "masked_metrics"]
 
 ALL_FEATURES = None
 """Stands for the circuit of all features; errors still take their baseline."""
+
+SMALL = 256
+"""Nodes up to which a circuit is small: each row of a pass pays for the features that any of its circuits keeps."""
+
+TOKENS_OF_LARGE = 2048
+"""Tokens of a pass of large circuits, whose features take more memory than the model's activations."""
 
 EditMaker = Callable[..., ReadingEdit]
 
@@ -57,10 +64,13 @@ def masked_metrics(runs: Runs, circuits: Sequence[NodeSet | None]) -> Float[Tens
     n_references = runs.baseline.n_references
     metrics = torch.empty(len(circuits), n_references)
     cells = [(c, r) for c in range(len(circuits)) for r in range(n_references)]
-    some = [cell for cell in cells if circuits[cell[0]] is not ALL_FEATURES]
     every = [cell for cell in cells if circuits[cell[0]] is ALL_FEATURES]
-    for group, edit_of in ((some, _masked_edit), (every, _all_features_edit)):
-        size = runs.rows_per_pass() if edit_of is _masked_edit else max(1, runs.rows_per_pass() // 8)
+    size_of = {c: len(circuit) for c, circuit in enumerate(circuits) if circuit is not ALL_FEATURES}
+    small = [cell for cell in cells if size_of.get(cell[0], SMALL + 1) <= SMALL]
+    large = [cell for cell in cells if size_of.get(cell[0], 0) > SMALL]
+    few = runs.rows_per_pass(TOKENS_OF_LARGE)
+    groups = ((small, _masked_edit, runs.rows_per_pass()), (large, _masked_edit, few), (every, _all_features_edit, few))
+    for group, edit_of, size in groups:
         run = partial(_run_cells, runs, [(circuits[c], r) for c, r in group], edit_of)
         for (circuit, reference), value in zip(group, chain(*in_passes(len(group), size, run)), strict=True):
             metrics[circuit, reference] = value
@@ -68,17 +78,28 @@ def masked_metrics(runs: Runs, circuits: Sequence[NodeSet | None]) -> Float[Tens
 
 
 def ensemble_metrics(ensemble: Ensemble, circuits: Sequence[NodeSet | None]) -> Float[Tensor, "circuits units"]:
-    """m of each circuit in each unit of an ensemble.
+    """m of each circuit in each unit of an ensemble; circuits of equal nodes are run once.
 
     Args:
         ensemble: Aligned prompts, or a lone one.
         circuits: Node sets at the ensemble's places; `ALL_FEATURES` keeps every feature.
     """
+    keys = [_key(circuit) for circuit in circuits]
+    distinct = dict(zip(keys, circuits, strict=True))
     per_run = []
     for index, runs in enumerate(ensemble.runs):
-        own = [nodes if nodes is ALL_FEATURES else ensemble.of_run(index, nodes) for nodes in circuits]
+        own = [nodes if nodes is ALL_FEATURES else ensemble.of_run(index, nodes) for nodes in distinct.values()]
         per_run.append(masked_metrics(runs, own))
-    return ensemble.over_units(per_run)
+    row_of = {key: row for row, key in enumerate(distinct)}
+    return ensemble.over_units(per_run)[[row_of[key] for key in keys]]
+
+
+def _key(circuit: NodeSet | None) -> Hashable:
+    """Equal for circuits of equal nodes, in whatever order."""
+    if circuit is ALL_FEATURES:
+        return None
+    columns = ((site, torch.stack(pair, dim=1).unique(dim=0)) for site, pair in circuit.nodes.items())
+    return frozenset((site, pairs.cpu().numpy().tobytes()) for site, pairs in columns if len(pairs))
 
 
 def _run_cells(
@@ -90,8 +111,21 @@ def _run_cells(
     references = torch.tensor([reference for _, reference in cells], device=batch.ids.device)
     node_sets = [circuit for circuit, _ in cells]
     edits = {site: edit_of(runs, site, node_sets, references, batch.node_mask) for site in runs.sites}
-    run = runs.host.forward(batch, host_edits(edits, runs.input_sites), logits_to_keep=runs.behaviour.kept_logits)
-    return runs.behaviour.metric(run.logits).tolist()
+    return runs.behaviour.metric(_edited_logits(runs, batch, edits)).tolist()
+
+
+def _edited_logits(
+    runs: Runs, batch: TokenBatch, edits: Mapping[Site, ReadingEdit]
+) -> Float[Tensor, "rows kept vocab"]:
+    """Logits of copies of the prompt under edits; what all have in common up to the first of them is not run again."""
+    first, keep = runs.sites[0], runs.behaviour.kept_logits
+    if first.kind != "resid_post":
+        return runs.host.forward(batch, host_edits(edits, runs.input_sites), logits_to_keep=keep).logits
+    clean = runs.clean[first].repeat(len(batch.ids) // len(runs.clean[first]), 1, 1)
+    later = {site: edit for site, edit in edits.items() if site != first}
+    return runs.host.forward_from(
+        batch, first, edits[first](clean, clean), edits=host_edits(later, runs.input_sites), logits_to_keep=keep
+    )
 
 
 def _masked_edit(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from circuits.effects.edge_effects import ERROR
@@ -13,14 +13,24 @@ from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 from sae.host.sites import Site
 
-__all__ = ["all_errors", "complement", "supporting_first", "union", "with_errors"]
+__all__ = ["all_errors", "complement", "leading_first", "ranks_of", "reordered", "union", "with_errors"]
 
 
-def supporting_first(ranking: Ranking) -> Ranking:
-    """By falling contribution: what supports the target comes first, what supports the foil last."""
-    order = ranking.effect.argsort(stable=True)
+def leading_first(ranking: Ranking, gap: float) -> Ranking:
+    """First the nodes that lead most from the baseline's metric to the model's, last those that lead most away.
+
+    Args:
+        ranking: Of nodes with their effects.
+        gap: m(model) - m(none). Where it is positive these are the nodes that support the target; where it is negative
+            the model answers less in its favour than the baseline does, and they support the foil.
+    """
+    return reordered(ranking, (ranking.effect * gap).argsort(stable=True))
+
+
+def reordered(ranking: Ranking, ranks: Int[Tensor, " chosen"]) -> Ranking:
+    """The nodes at the given ranks, in that order, as a ranking of their own."""
     columns = (ranking.site_index, ranking.position, ranking.feature_id, ranking.effect)
-    return Ranking(ranking.sites, *(column[order] for column in columns))
+    return Ranking(ranking.sites, *(column[ranks.to(column.device)] for column in columns))
 
 
 def with_errors(ranking: Ranking, effects: Mapping[Site, PlaceEffects]) -> Ranking:
@@ -57,8 +67,17 @@ def union(parts: Sequence[NodeSet]) -> NodeSet:
     return NodeSet({site: _joined(found) for site, found in nodes.items()})
 
 
+def ranks_of(ranking: Ranking, nodes: NodeSet) -> Int[Tensor, " found"]:
+    """Where nodes stand in a ranking, strongest first; those that are not in it are passed over."""
+    return _is_among(ranking, nodes).nonzero()[:, 0]
+
+
 def complement(ranking: Ranking, kept: NodeSet) -> NodeSet:
     """The ranked nodes that a circuit does not keep."""
+    return ranking.chosen((~_is_among(ranking, kept)).nonzero()[:, 0])
+
+
+def _is_among(ranking: Ranking, kept: NodeSet) -> Bool[Tensor, " nodes"]:
     is_kept = torch.zeros(len(ranking), dtype=torch.bool, device=ranking.effect.device)
     for index, site in enumerate(ranking.sites):
         if site not in kept.nodes:
@@ -67,7 +86,7 @@ def complement(ranking: Ranking, kept: NodeSet) -> NodeSet:
         here = (ranking.site_index == index).nonzero()[:, 0]
         same = (ranking.position[here, None] == position) & (ranking.feature_id[here, None] == feature_id)
         is_kept[here[same.any(dim=1)]] = True
-    return ranking.chosen((~is_kept).nonzero()[:, 0])
+    return is_kept
 
 
 def _joined(

@@ -19,7 +19,7 @@ class Evaluation:
         circuit: What was evaluated.
         curves: Faithfulness, completeness, CPR and CMD.
         nulls: For each null its faithfulness at the circuit's size, and the percentile of the circuit.
-        edges: The same as curves of edge-masked runs; None where those were not run.
+        edges: CPR and CMD of the edges among its features; None where there is none, or they were not run.
         config: How it was evaluated.
         seconds: By stage.
     """
@@ -54,6 +54,7 @@ class Evaluation:
             },
             "spread": scale.spread(),
             "n_nodes": curves.circuit.n_nodes,
+            "circuit_metric": curves.circuit.metric,
             "n_differing": curves.n_differing,
             "faithfulness": curves.circuit.faithfulness.to_json(),
             "completeness": curves.circuit.completeness.to_json(),

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from circuits.evaluation.kept_share import MIN_GAP, faithfulness, resampling_weights
+from circuits.evaluation.kept_share import MIN_GAP, faithfulness, reason_to_withhold, resampling_weights
 from circuits.runs.ensemble import Ensemble
 
 __all__ = ["Estimate", "Scale", "first_of"]
@@ -84,12 +84,7 @@ class Scale:
     @cached_property
     def reason(self) -> str | None:
         """Why shares are withheld, or None: the denominator is not told apart from 0."""
-        if self._weights is None:
-            return None
-        low, high = (self._weights @ (self.clean - self.empty)).quantile(torch.tensor([0.025, 0.975])).tolist()
-        if low * high > 0 and min(abs(low), abs(high)) >= MIN_GAP:
-            return None
-        return f"the denominator {self.gap:.4f} is small against its spread, [{low:.4f}, {high:.4f}] over the units"
+        return reason_to_withhold(self.empty, self.clean, groups=self.groups, seed=self.seed)
 
     def shares(self, metrics: Float[Tensor, "circuits units"]) -> Float[Tensor, " circuits"]:
         """f of each circuit."""

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from circuits.effects.node_effects import RankedEffects
-from circuits.evaluation.kept_share import bootstrap_interval, faithfulness
+from circuits.evaluation.kept_share import bootstrap_interval, faithfulness, reason_to_withhold
 from circuits.evaluation.masked_runs import ALL_FEATURES, ensemble_metrics
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
@@ -94,19 +94,21 @@ class Selection:
     """The chosen size, and what it keeps of the behaviour."""
 
     n_nodes: int
-    value: float
-    """Faithfulness of the chosen nodes."""
+    value: float | None
+    """Faithfulness of the chosen nodes; None where it is withheld, as all shares then are."""
     low: float | None
     high: float | None
     """95 % interval over the units; none with a single one."""
-    null: float
+    null: float | None
     """Mean faithfulness of as many random nodes among those that differ."""
-    share_kept_without_errors: float
+    share_kept_without_errors: float | None
     """Faithfulness of all features together, errors at their baseline."""
     baseline_metric: float
     """m with every feature and error at its baseline."""
     curve: Mapping[int, float]
-    """Faithfulness by size, where it was measured on the way."""
+    """Faithfulness by size, where it was measured on the way; empty where it is withheld."""
+    reason: str | None = None
+    """Why shares are withheld."""
 
 
 def select_nodes(
@@ -124,6 +126,9 @@ def select_nodes(
     Exactly one of the criteria is used: the smallest size whose faithfulness reaches `wanted_faithfulness` (at most 200
     nodes; where none does, the smallest that keeps about as much as any), the `top_k` strongest, the strongest whose
     |effects| add up to the share `cumulative` of all, or all with |effect| >= `node_threshold`.
+
+    Where faithfulness is withheld the search goes on by the mean metric, which needs no ratio: the smallest size that
+    covers the wanted share of the way from the baseline's mean to the model's. No share is then said of it.
     """
     sweep = _Sweep(ensemble, ranking)
     if wanted_faithfulness is not None:
@@ -135,6 +140,8 @@ def select_nodes(
     else:
         n_nodes = int((ranking.effect.abs() >= (node_threshold or 0.0)).sum())
     value = sweep.measure([n_nodes])[n_nodes]
+    if reason := reason_to_withhold(sweep.empty, sweep.clean, groups=ensemble.groups, seed=seed):
+        return Selection(n_nodes, None, None, None, None, None, sweep.empty.mean().item(), {}, reason)
     nulls = ensemble_metrics(ensemble, [ranking.random(n_nodes, seed + draw) for draw in range(N_NULL_DRAWS)])
     low, high = bootstrap_interval(sweep.metrics[n_nodes], sweep.empty, sweep.clean, groups=ensemble.groups, seed=seed)
     return Selection(

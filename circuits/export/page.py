@@ -4,9 +4,7 @@ What the page does is in the scripts of `page/`, one job each. Text from the mod
 markup: it comes as JSON in which no character can end the script element, and the page's own policy lets only its own
 script run.
 
-A circuit may carry contexts of its features as the entry `contexts` of its provenance: by site and feature, for
-example `resid_post.3/117`, a list of records with `tokens`, an activation for each in `activations`, and the `index`
-of the token that the context was chosen for.
+Contexts of its features are those that the circuit carries, see `circuits/graph/recorded_contexts.py`.
 """
 
 from importlib.resources import files
@@ -17,6 +15,7 @@ from circuits.drawing.layout import lay_out
 from circuits.drawing.summary import quoted
 from circuits.graph.circuit import Circuit, Node
 from circuits.graph.node import single_precision
+from circuits.graph.recorded_contexts import recorded_contexts
 from sae.self_contained_page import self_contained_page
 from sae.token_text import readable_token, visible_text
 from sae.written_whole import written_whole
@@ -105,16 +104,14 @@ def _known(record: dict[str, Any]) -> dict[str, Any]:
 
 def _contexts(circuit: Circuit) -> dict[str, list[dict[str, Any]]]:
     """Contexts of the circuit's features, by site and feature; none where the circuit carries none."""
-    carried = circuit.provenance.get("contexts") or {}
-    names = {f"{node.site}/{node.feature}" for node in circuit.features} & carried.keys()
     return {
         name: [
             {
-                "tokens": [visible_text(token) for token in context["tokens"]],
-                "activations": [single_precision(value) for value in context["activations"]],
-                "index": context["index"],
+                "tokens": [visible_text(token) for token in context.tokens],
+                "activations": [single_precision(value) for value in context.activations],
+                "index": context.index,
             }
-            for context in carried[name]
+            for context in contexts
         ]
-        for name in sorted(names)
+        for name, contexts in recorded_contexts(circuit).items()
     }

@@ -14,6 +14,7 @@ from circuits.export.viewer_features import feature_file
 from circuits.export.viewer_graph import graph_slug, viewer_graph
 from circuits.export.viewer_rows import cantor_pair, viewer_rows
 from circuits.graph.circuit import Circuit
+from circuits.graph.recorded_contexts import recorded_contexts
 from sae.host.sites import Site
 from sae.inspection.reports import FeatureReport
 from sae.written_whole import written_whole
@@ -33,7 +34,8 @@ def write_viewer(
     Args:
         circuit: With at least one node.
         directory: Of the viewer; made where missing.
-        reports: What is known of features, by site and index; files of others hold no examples.
+        reports: What is known of features, by site and index; files of others hold the contexts that the circuit
+            carries, if any.
 
     Raises:
         ValueError: The circuit has no node, two of its sites need the same row, or the directory cannot be written.
@@ -42,9 +44,11 @@ def write_viewer(
     # the local viewer serves this directory as graph_data and reads features from a path that starts with ./
     graph = viewer_graph(circuit, slug=slug, scan=f"./graph_data/{slug}")
     rows = viewer_rows(circuit.sites)
+    carried = recorded_contexts(circuit)
     for site, feature in sorted({(node.site, node.feature) for node in circuit.features}, key=str):
         assert feature is not None
-        content = feature_file(site, feature, (reports or {}).get((site, feature)))
+        report, contexts = (reports or {}).get((site, feature)), carried.get(f"{site}/{feature}", ())
+        content = feature_file(site, feature, report, contexts)
         _write_json(directory / slug / f"{cantor_pair(rows[site], feature)}.json", content)
     _write_json(directory / f"{slug}.json", graph)
     _write_json(directory / INDEX_FILE, {"graphs": [graph["metadata"]]})

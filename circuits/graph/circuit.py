@@ -136,7 +136,7 @@ class Circuit:
             metric_baseline=self.metric.baseline,
             metric_unit=self.metric.unit,
         )
-        if self.faithfulness is not None:
+        if self.faithfulness is not None and self.faithfulness.value is not None:
             graph.graph["faithfulness"] = self.faithfulness.value
         for record in (node.to_json() for node in self.nodes):
             name = record.pop("id")

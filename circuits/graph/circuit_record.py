@@ -113,8 +113,10 @@ def _metric(record: Mapping[str, Any]) -> MetricValues:
 def _faithfulness(record: Mapping[str, Any] | None) -> Faithfulness | None:
     if record is None:
         return None
-    optional = {name: _optional_number(record, name) for name in ("low", "high", "null", "share_kept_without_errors")}
-    return Faithfulness(value=_number(record, "value"), n_nodes=_entry(record, "n_nodes", int), **optional)
+    names = ("value", "low", "high", "null", "share_kept_without_errors")
+    shares = {name: _optional_number(record, name) for name in names}
+    reason = _entry(record, "reason", str, type(None)) if "reason" in record else None
+    return Faithfulness(n_nodes=_entry(record, "n_nodes", int), reason=reason, **shares)
 
 
 def _entry(record: Any, key: str, *kinds: type) -> Any:

@@ -28,7 +28,8 @@ class Faithfulness:
     It is not clipped: values below 0 and above 1 occur.
     """
 
-    value: float
+    value: float | None
+    """None where it is withheld; `reason` then says why, and all shares are None."""
     low: float | None
     """Lower end of the interval; None where none was computed."""
     high: float | None
@@ -38,8 +39,14 @@ class Faithfulness:
     """The same for as many random nodes among those that differ from their baseline."""
     share_kept_without_errors: float | None
     """The same with every feature kept and every error set to its baseline: what the SAEs miss is the rest."""
+    reason: str | None = None
+    """Why it is withheld: m(clean) - m(baseline) is not told apart from 0 over the units."""
 
     def __post_init__(self) -> None:
+        if (self.value is None) != (self.reason is not None):
+            raise ValueError(
+                f"faithfulness needs a value or the reason why there is none, got {self.value!r} and {self.reason!r}"
+            )
         if (self.low is None) != (self.high is None):
             raise ValueError(f"faithfulness needs both ends of its interval or none, got [{self.low}, {self.high}]")
         numbers = [(name, value) for name, value in asdict(self).items() if isinstance(value, float)]

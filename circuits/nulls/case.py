@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from circuits.effects.ensemble_effects import EnsembleEffects, score_ensemble
+from circuits.effects.ensemble_effects import EnsembleEffects, gathered_effects
+from circuits.effects.node_effects import score_nodes
 from circuits.evaluation.scale import Scale
 from circuits.evaluation.selection import Ranking
 from circuits.reopening import OpenCircuit
@@ -43,7 +44,8 @@ class NullCase:
 
     def rank_again(self, ensemble: Ensemble) -> Ranking:
         """The features of other runs, scored by the circuit's rule."""
-        return Ranking.by_effect(score_ensemble(ensemble, self.method, **self.method_options).at_places)
+        per_run = [score_nodes(runs, self.method, **self.method_options) for runs in ensemble.runs]
+        return Ranking.by_effect(gathered_effects(ensemble, per_run))
 
 
 @dataclass(frozen=True)

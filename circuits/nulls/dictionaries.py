@@ -107,8 +107,8 @@ def _with(sae: SAE, decoder_rows: Float[Tensor, "d_sae d_model"]) -> SAE:
 
 def _drawn(case: NullCase, n_draws: int, like: Likeness, *, same_encoder: bool) -> NullResult:
     dictionaries = case.opened.ensemble.dictionaries
-    saes = {site: dictionary for site, dictionary in dictionaries.items() if isinstance(dictionary, SAE)}
-    if others := [str(site) for site, dictionary in dictionaries.items() if type(dictionary) is not SAE]:
+    saes = {site: sae for site, sae in dictionaries.items() if isinstance(sae, SAE) and sae.input_site is None}
+    if others := [str(site) for site in dictionaries if site not in saes]:
         return NullResult(reason=f"there is no SAE at {others[0]}: other nodes have no such null")
     values = []
     for draw in range(n_draws):
@@ -151,7 +151,7 @@ def _ranked(case: NullCase, ensemble: Ensemble) -> Ranking:
 
 
 def _scored(case: NullCase, runs: Runs, known: NodeEffects) -> NodeEffects:
-    """Effects under the runs' dictionaries; with one reference the known gradients serve again."""
-    if runs.baseline.n_references > 1 or case.method == "exact":
+    """Effects under the runs' dictionaries; measured ones are measured again."""
+    if case.method == "exact":
         return score_nodes(runs, case.method, **case.method_options)
-    return effects_of_gradients(runs, {site: effects.gradient for site, effects in known.items()})
+    return effects_of_gradients(runs, {site: effects.gradients for site, effects in known.items()})

@@ -110,9 +110,10 @@ def _densities(case: NullCase) -> Mapping[Site, Float[Tensor, " d_sae"]]:
     if pool is not None:
         prompts = pool.sample(N_DENSITY_PROMPTS, seed=case.seed)
     batch = host.batch(prompts)
-    captured = host.capture(batch, ensemble.sites)
+    reads = ensemble.first.input_sites
+    captured = host.capture(batch, set(reads.values()))
     return {
-        site: (dictionary.encode(captured[site][batch.node_mask].float()) != 0).float().mean(dim=0).cpu()
+        site: (dictionary.encode(captured[reads[site]][batch.node_mask].float()) != 0).float().mean(dim=0).cpu()
         for site, dictionary in ensemble.dictionaries.items()
     }
 

@@ -17,7 +17,7 @@ from sae.host.token_batch import TokenBatch
 if TYPE_CHECKING:
     from sae.host.host import HostModel
 
-__all__ = ["Answer", "Behaviour", "describe_behaviour"]
+__all__ = ["Answer", "Behaviour", "describe_behaviour", "wrong_answer"]
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,17 @@ def describe_behaviour(
         )
         raise ValueError(f"target and foil are both {chosen.text!r}: {origin}")
     return Behaviour(prompt, prompt_ids, tokens, chosen, other, contrast, contrast_ids)
+
+
+@torch.no_grad()
+def wrong_answer(host: "HostModel", behaviour: Behaviour) -> str | None:
+    """Why the model does not decide between the answers as a pair says, or None where it does."""
+    assert behaviour.contrast_ids is not None
+    batch = behaviour.batch(host, [behaviour.prompt_ids, behaviour.contrast_ids])
+    clean, patch = behaviour.metric(host.forward(batch, logits_to_keep=behaviour.kept_logits).logits).tolist()
+    if clean <= 0:
+        return "the model prefers patch_answer after clean_prefix"
+    return None if patch < 0 else "the model prefers clean_answer after patch_prefix"
 
 
 def _ranked_next_tokens(host: "HostModel", ids: Int[Tensor, " seq"]) -> list[int]:

@@ -19,7 +19,7 @@ from circuits.runs.places import Places, span_places, token_places
 if TYPE_CHECKING:
     from sae.host.host import HostModel
 
-__all__ = ["Pair", "align_pairs", "check_lengths", "read_pairs"]
+__all__ = ["Pair", "align_pairs", "check_lengths", "prefix_lengths", "read_pairs"]
 
 TEXTS = ("clean_prefix", "patch_prefix", "clean_answer", "patch_answer")
 MOST_LINES_IN_A_MESSAGE = 5
@@ -68,7 +68,7 @@ def check_lengths(host: "HostModel", pairs: Sequence[Pair]) -> None:
     Raises:
         ValueError: A pair's prefixes differ in length, or the pairs do and have no spans; the lines are named.
     """
-    lengths = [tuple(len(host.tokenise(text)) for text in (pair.clean_prefix, pair.patch_prefix)) for pair in pairs]
+    lengths = prefix_lengths(host, pairs)
     unequal = [(pair.line, f"{a} and {b}") for pair, (a, b) in zip(pairs, lengths, strict=True) if a != b]
     if unequal:
         raise ValueError(
@@ -81,6 +81,11 @@ def check_lengths(host: "HostModel", pairs: Sequence[Pair]) -> None:
             f"without spans all prefixes must have one token length, most have {common}; {_listed(others)}; "
             "name spans to align them by, or drop them"
         )
+
+
+def prefix_lengths(host: "HostModel", pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+    """Tokens of each pair's clean and patch prefix, BOS included."""
+    return [(len(host.tokenise(pair.clean_prefix)), len(host.tokenise(pair.patch_prefix))) for pair in pairs]
 
 
 def align_pairs(host: "HostModel", pairs: Sequence[Pair], behaviours: Sequence[Behaviour]) -> Places:

@@ -42,6 +42,26 @@ class ActiveFeatures:
         dense[self.row[chosen], self.position[chosen], column[chosen]] = self.value[chosen]
         return dense
 
+    def values(
+        self, position: Int[Tensor, " nodes"], feature_ids: Int[Tensor, " nodes"]
+    ) -> Float[Tensor, "rows nodes"]:
+        """Of one feature at one position each, in every row."""
+        if len(self.value) == 0:
+            return self.value.new_zeros(self.n_rows, len(position))
+        row = torch.arange(self.n_rows, device=position.device)[:, None]
+        wanted = (row * self.n_positions + position) * self.d_sae + feature_ids
+        own = self.row * self.n_positions * self.d_sae + self.key
+        found = torch.searchsorted(own, wanted).clamp(max=len(own) - 1)
+        return torch.where(own[found] == wanted, self.value[found], 0)
+
+    def at(self, position: Int[Tensor, " chosen"]) -> "ActiveFeatures":
+        """Those of some distinct positions, which are numbered anew in the given order."""
+        slot = torch.full((self.n_positions,), -1, device=position.device)
+        slot[position] = torch.arange(len(position), device=position.device)
+        kept = slot[self.position] >= 0
+        columns = self.row[kept], slot[self.position[kept]], self.feature_id[kept], self.value[kept]
+        return ActiveFeatures(*columns, self.n_rows, len(position), self.d_sae)
+
 
 def encode_active(
     dictionary: Dictionary, x: Float[Tensor, "rows positions d_model"], at: Bool[Tensor, " positions"]

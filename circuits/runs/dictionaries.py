@@ -17,7 +17,7 @@ __all__ = [
     "decoder_rows_of",
     "encoder_rows_of",
     "input_sites_of",
-    "pre_acts_of",
+    "pre_acts_and_acts_of",
 ]
 
 BASES = ("features", "neurons", "residual")
@@ -83,13 +83,18 @@ def encoder_rows_of(dictionary: Dictionary, feature_ids: Int[Tensor, " chosen"])
     return dictionary.encoder_rows[feature_ids]
 
 
-def pre_acts_of(
+def pre_acts_and_acts_of(
     dictionary: Dictionary, x: Float[Tensor, "*batch d_model"], feature_ids: Int[Tensor, " chosen"]
-) -> Float[Tensor, "*batch chosen"]:
-    """Pre-activations of the chosen features only."""
+) -> tuple[Float[Tensor, "*batch chosen"], Float[Tensor, "*batch chosen"]]:
+    """Pre-activations and activations of the chosen features only."""
     if isinstance(dictionary, CoordinateBasis):
-        return x[..., feature_ids]
-    return torch.nn.functional.linear(x, dictionary.encoder_rows[feature_ids], dictionary.b_enc[feature_ids])
+        return x[..., feature_ids], x[..., feature_ids]
+    pre_acts = torch.nn.functional.linear(x, dictionary.encoder_rows[feature_ids], dictionary.b_enc[feature_ids])
+    if dictionary.top_k is None:
+        is_active = pre_acts > dictionary.threshold[feature_ids]
+    else:
+        is_active = dictionary.encode_features(x, feature_ids) > 0
+    return pre_acts, pre_acts.relu() * is_active
 
 
 def decoder_derivative(

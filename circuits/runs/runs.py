@@ -24,6 +24,9 @@ __all__ = ["TOKENS_PER_PASS", "Runs", "node_positions"]
 TOKENS_PER_PASS = 16384
 """Rows of a batch are split so that one pass of the model sees about this many tokens."""
 
+TOKENS_PER_CPU_PASS = 4096
+"""The same on a processor: what its caches hold takes a quarter less time a token."""
+
 
 def node_positions(host: "HostModel", behaviour: Behaviour) -> Bool[Tensor, " seq"]:
     """Which positions of the prompt may carry nodes: all but BOS."""
@@ -106,6 +109,13 @@ class Runs:
         feature_acts[base.position[own], base.feature_id[own]] = base.value[own]
         return self.baseline.activations[site][reference] - self.dictionaries[site].decode(feature_acts)
 
-    def rows_per_pass(self) -> int:
-        """How many copies of the prompt one pass of the model takes."""
-        return max(1, TOKENS_PER_PASS // self.batch.ids.numel())
+    def rows_per_pass(self, most_tokens: int | None = None) -> int:
+        """How many copies of the prompt one pass of the model takes.
+
+        Args:
+            most_tokens: A bound of its own for passes that keep much beside the model's activations.
+        """
+        allowed = TOKENS_PER_PASS if most_tokens is None else min(TOKENS_PER_PASS, most_tokens)
+        if self.host.device.type == "cpu":
+            allowed = min(allowed, TOKENS_PER_CPU_PASS)
+        return max(1, allowed // self.batch.ids.numel())

@@ -1,1 +1,1 @@
-"""Whether what a circuit says holds: measured effects, interventions, smaller circuits, other draws."""
+"""Whether what a circuit says holds: measured effects, interventions, smaller circuits."""

@@ -6,7 +6,7 @@ with f and error those of the current run, which earlier interventions may have 
 baseline is run once under each reference, and numbers are means over the references.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from circuits.evaluation.kept_share import resampling_weights
 from circuits.graph.circuit import Circuit
 from circuits.reopening import reopen
 from circuits.runs.dictionaries import decoder_rows_of
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.runs import Runs
 from circuits.verification.interventions import Intervention
+from circuits.verification.random_twins import node_positions_of, random_twins
 from circuits.workbench import Workbench
 from sae.host.host import HostModel
 from sae.host.reading_edits import ReadingEdit, host_edits
@@ -29,6 +31,7 @@ from sae.host.sites import Site
 __all__ = ["AnswerChange", "intervene", "run_interventions"]
 
 TOP_TOKENS = 5
+NULL_DRAWS = 10
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,25 @@ class AnswerChange:
 
     metric_before: float
     metric_after: float
+    interval: tuple[float, float] | None
+    """95 % interval of the metric's change over prompts, or over references of a lone one; None for a single run."""
+    null: float | None
+    """Mean absolute change of the metric where the same is done to random features that are active there; None where
+    errors alone are changed, or no other feature is active."""
     kl: float
-    """KL divergence of the next token's distribution after from before, in nats, at least 0."""
+    """KL(before || after) of the next token's distribution, in nats, at least 0."""
     tokens: Sequence[tuple[str, float, float]]
     """Likeliest next tokens of either side, with their probabilities before and after."""
 
     def to_json(self) -> dict[str, Any]:
         """The numbers by name."""
+        change = {
+            "value": self.metric_after - self.metric_before,
+            "interval": None if self.interval is None else list(self.interval),
+            "null": self.null,
+        }
         return {
-            "metric": {"before": self.metric_before, "after": self.metric_after},
+            "metric": {"before": self.metric_before, "after": self.metric_after, "change": change},
             "kl": self.kl,
             "tokens": [{"token": token, "before": before, "after": after} for token, before, after in self.tokens],
         }
@@ -56,6 +69,7 @@ def intervene(
     interventions: Sequence[Intervention],
     *,
     top_tokens: int = TOP_TOKENS,
+    seed: int = 0,
     workbench: Workbench | None = None,
     model: str | Path | HostModel | None = None,
     device: str | None = None,
@@ -66,6 +80,7 @@ def intervene(
         circuit: As `circuits discover` wrote it, or where.
         interventions: At most one on a node.
         top_tokens: How many of the likeliest next tokens of each side to report.
+        seed: Of the interval and of the null.
         workbench: The model with its dictionaries, if it is loaded already.
         model: The model, where it is not where the circuit says.
         device: Where it runs; by default where it did.
@@ -75,31 +90,64 @@ def intervene(
     """
     loaded = circuit if isinstance(circuit, Circuit) else Circuit.load(circuit)
     ensemble = reopen(loaded, workbench=workbench, model=model, device=device).ensemble
-    return run_interventions(ensemble, interventions, top_tokens=top_tokens)
+    return run_interventions(ensemble, interventions, top_tokens=top_tokens, seed=seed)
 
 
 def run_interventions(
-    ensemble: Ensemble, interventions: Sequence[Intervention], *, top_tokens: int = TOP_TOKENS
+    ensemble: Ensemble, interventions: Sequence[Intervention], *, top_tokens: int = TOP_TOKENS, seed: int = 0
 ) -> AnswerChange:
     """The same on runs that are open already."""
     _check(ensemble, interventions)
     metrics, divergences, before, after = [], [], [], []
-    for index, runs in enumerate(ensemble.runs):
-        place_of = ensemble.places.of_position[index].to(runs.at_nodes.device)
-        at = [_positions(runs, place_of, each) for each in interventions]
-        m, old, new = _answers(runs, interventions, at)
-        metrics.append(m)
+    for runs, logits in zip(ensemble.runs, _changed_logits(ensemble, interventions), strict=True):
+        plain = runs.host.forward(runs.batch, logits_to_keep=runs.behaviour.kept_logits).logits
+        old, new = (x[:: runs.behaviour.rows_per_prompt, 0].float().log_softmax(dim=-1) for x in (plain, logits))
+        metrics.append(runs.behaviour.metric(logits))
         divergences.append((old.exp() * (old - new)).sum(dim=-1).mean().item())
         before.append(old[0].exp())
         after.append(new.exp().mean(dim=0))
-    old, new = torch.stack(before).mean(dim=0), torch.stack(after).mean(dim=0)
-    n = min(top_tokens, len(old))
-    shown = torch.cat([old.topk(n).indices, new.topk(n).indices]).tolist()
+    changes = _changes(ensemble, metrics)
+    return AnswerChange(
+        ensemble.clean_metric,
+        ensemble.clean_metric + changes.mean().item(),
+        _interval(changes, ensemble.groups, seed),
+        _null(ensemble, interventions, seed),
+        max(0.0, sum(divergences) / len(divergences)),
+        _likeliest(ensemble, torch.stack(before).mean(dim=0), torch.stack(after).mean(dim=0), top_tokens),
+    )
+
+
+def _changes(ensemble: Ensemble, metrics: Sequence[Float[Tensor, " references"]]) -> Float[Tensor, " units"]:
+    """Change of m in each prompt, or under each reference of a lone one."""
+    per_run = [m.cpu() - runs.clean_metric for m, runs in zip(metrics, ensemble.runs, strict=True)]
+    return per_run[0] if ensemble.is_lone else torch.stack([changes.mean() for changes in per_run])
+
+
+def _interval(changes: Float[Tensor, " units"], groups: Sequence[str] | None, seed: int) -> tuple[float, float] | None:
+    weights = resampling_weights(len(changes), groups, seed=seed)
+    if weights is None:
+        return None
+    low, high = (weights @ changes).quantile(torch.tensor([0.025, 0.975])).tolist()
+    return low, high
+
+
+def _null(ensemble: Ensemble, interventions: Sequence[Intervention], seed: int) -> float | None:
+    drawn = random_twins(ensemble, interventions, n_draws=NULL_DRAWS, seed=seed)
+    sizes = []
+    for twins in drawn:
+        logits = _changed_logits(ensemble, twins)
+        metrics = [runs.behaviour.metric(x) for runs, x in zip(ensemble.runs, logits, strict=True)]
+        sizes.append(abs(_changes(ensemble, metrics).mean().item()))
+    return sum(sizes) / len(sizes) if sizes else None
+
+
+def _likeliest(
+    ensemble: Ensemble, before: Float[Tensor, " vocab"], after: Float[Tensor, " vocab"], n: int
+) -> list[tuple[str, float, float]]:
+    n = min(n, len(before))
+    shown = torch.cat([before.topk(n).indices, after.topk(n).indices]).tolist()
     decode = ensemble.first.host.tokenizer.decode
-    tokens = [(decode([token]), old[token].item(), new[token].item()) for token in dict.fromkeys(shown)]
-    n_prompts = len(ensemble.runs)
-    kl = max(0.0, sum(divergences) / n_prompts)
-    return AnswerChange(ensemble.clean_metric, sum(metrics) / n_prompts, kl, tokens)
+    return [(decode([token]), before[token].item(), after[token].item()) for token in dict.fromkeys(shown)]
 
 
 def _check(ensemble: Ensemble, interventions: Sequence[Intervention]) -> None:
@@ -128,28 +176,20 @@ def _check(ensemble: Ensemble, interventions: Sequence[Intervention]) -> None:
                 raise ValueError(f"{other.node} and {each.node} meet, expected one intervention on a node; drop one")
 
 
-def _positions(runs: Runs, place_of: Tensor, intervention: Intervention) -> Bool[Tensor, " seq"]:
-    everywhere = intervention.position is None
-    return runs.at_nodes & (torch.ones_like(runs.at_nodes) if everywhere else place_of == intervention.position)
-
-
-def _answers(
-    runs: Runs, interventions: Sequence[Intervention], at: Sequence[Bool[Tensor, " seq"]]
-) -> tuple[float, Float[Tensor, "1 vocab"], Float[Tensor, "references vocab"]]:
-    """m after, and the log-probabilities of the next token before and after."""
+def _changed_logits(
+    ensemble: Ensemble, interventions: Sequence[Intervention]
+) -> Iterator[Float[Tensor, "rows kept vocab"]]:
+    """Of each prompt: a row a reference where a node is set to its baseline, else one."""
     uses_baseline = any(each.operation == "to_baseline" for each in interventions)
-    n_references = runs.baseline.n_references if uses_baseline else 1
-    behaviour = runs.behaviour
-    edits: dict[Site, ReadingEdit] = {}
-    for site in {each.site: None for each in interventions}:
-        own = [(each, mask) for each, mask in zip(interventions, at, strict=True) if each.site == site]
-        edits[site] = _edit(runs, site, own, n_references)
-    batch = runs.batch.repeat(n_references)
-    kept = behaviour.kept_logits
-    plain = runs.host.forward(runs.batch, logits_to_keep=kept).logits
-    changed = runs.host.forward(batch, host_edits(edits, runs.input_sites), logits_to_keep=kept).logits
-    old, new = (x[:: behaviour.rows_per_prompt, 0].float().log_softmax(dim=-1) for x in (plain, changed))
-    return behaviour.metric(changed).mean().item(), old, new
+    for index, runs in enumerate(ensemble.runs):
+        n_references = runs.baseline.n_references if uses_baseline else 1
+        edits: dict[Site, ReadingEdit] = {}
+        for site in {each.site for each in interventions}:
+            own = [(each, node_positions_of(ensemble, index, each)) for each in interventions if each.site == site]
+            edits[site] = _edit(runs, site, own, n_references)
+        batch = runs.batch.repeat(n_references)
+        of_host = host_edits(edits, runs.input_sites)
+        yield runs.host.forward(batch, of_host, logits_to_keep=runs.behaviour.kept_logits).logits
 
 
 def _edit(

@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from circuits.effects.edge_effects import ERROR
+from circuits.effects.node_table import ERROR
 from circuits.graph.node import Node
 from circuits.runs.dictionaries import decoder_rows_of
 from circuits.runs.ensemble import Ensemble
+from circuits.runs.passes import in_passes
 from circuits.runs.runs import Runs
 from sae.host.sites import Site
 from sae.progress import progress
@@ -54,15 +55,17 @@ def _site_effects(
     moved = _moved_features(runs, site, feature_id) * at
     moved_errors = _moved_errors(runs, site) if (feature_id == ERROR).any() else None
     directions = decoder_rows_of(runs.dictionaries[site], feature_id.clamp(min=0))
-    effect = torch.zeros(n_nodes)
-    for cells in torch.arange(n_references * n_nodes, device=at.device).split(runs.rows_per_pass()):
+
+    def measure(cells: Int[Tensor, " some"]) -> Float[Tensor, " some"]:
         reference, node = cells // n_nodes, cells % n_nodes
         change = moved[reference, node][..., None] * directions[node][:, None]
         if moved_errors is not None:
             of_errors = moved_errors[reference] * at[node][..., None]
             change = torch.where((feature_id[node] == ERROR)[:, None, None], of_errors, change)
-        effect.index_add_(0, node.cpu(), _effect_of_changes(runs, site, change).cpu())
-    return effect / n_references
+        return _effect_of_changes(runs, site, change).cpu()
+
+    measured = torch.cat(in_passes(n_references * n_nodes, runs.rows_per_pass(), measure))
+    return measured.view(n_references, n_nodes).mean(dim=0)
 
 
 def _moved_features(runs: Runs, site: Site, feature_id: Int[Tensor, " nodes"]) -> Float[Tensor, "references nodes seq"]:

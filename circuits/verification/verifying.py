@@ -16,10 +16,10 @@ from circuits.verification.agreement import Agreement, agreement
 from circuits.verification.measured_edges import measure_edges
 from circuits.verification.measured_nodes import measure_nodes
 from circuits.workbench import Workbench
-from sae.command_line import Stopwatch
+from sae.command_line import SCHEMA_VERSION, Stopwatch, versions
 from sae.host.host import HostModel
 
-__all__ = ["DEFAULT_TOP", "Verification", "rescored", "verify"]
+__all__ = ["Verification", "rescored", "verify"]
 
 DEFAULT_TOP = 50
 
@@ -32,17 +32,28 @@ class Verification:
     nodes: Agreement
     edges: Agreement | None
     """None where the circuit has no edges."""
+    config: Mapping[str, Any]
+    seed: int
+    """Of the bootstrap and of the nulls."""
     seconds: Mapping[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers, and every measured node and edge."""
-        nodes = [node.to_json() for node in self.circuit.nodes if node.exact_effect is not None]
-        edges = [edge.to_json() for edge in self.circuit.edges if edge.exact_effect is not None]
+        """What `circuits verify --json` prints: the agreement, and every measured node and edge."""
+        circuit = self.circuit
+        nodes = [node.to_json() for node in circuit.nodes if node.exact_effect is not None]
+        edges = [edge.to_json() for edge in circuit.edges if edge.exact_effect is not None]
         names = ("id", "indirect_effect", "exact_effect")
         return {
+            "schema_version": SCHEMA_VERSION,
+            "command": "circuits verify",
+            "config": dict(self.config),
+            "seed": self.seed,
+            "versions": versions(),
+            **{key: circuit.provenance.get(key) for key in ("model", "saes")},
             "agreement": {"nodes": asdict(self.nodes), "edges": None if self.edges is None else asdict(self.edges)},
             "nodes": [{name: node[name] for name in names} for node in nodes],
             "edges": [{name: edge[name] for name in ("source", "target", "effect", "exact_effect")} for edge in edges],
+            "seconds": dict(self.seconds),
         }
 
 
@@ -60,7 +71,7 @@ def verify(
     Args:
         circuit: As `circuits discover` wrote it, or where.
         top: How many nodes, and how many edges, by estimated |effect|.
-        seed: Of the bootstrap over nodes.
+        seed: Of the bootstrap over nodes and edges, and of the shuffled nulls.
         workbench: The model with its dictionaries, if it is loaded already.
         model: The model, where it is not where the circuit says.
         device: Where it runs; by default where it did.
@@ -77,15 +88,20 @@ def verify(
     with watch.stage("load"):
         ensemble = reopen(loaded, workbench=workbench, model=model, device=device).ensemble
     with watch.stage("nodes"):
-        chosen = strongest(loaded.nodes)[:top]
-        by_id = dict(zip([node.id for node in chosen], measure_nodes(ensemble, chosen).tolist(), strict=True))
-        nodes = [replace(node, exact_effect=by_id.get(node.id, node.exact_effect)) for node in loaded.nodes]
+        verified, nodes = _with_nodes(loaded, ensemble, top, seed)
     with watch.stage("edges"):
-        verified, edges = _with_edges(replace(loaded, nodes=nodes), ensemble, top, seed)
+        verified, edges = _with_edges(verified, ensemble, top, seed)
+    return Verification(verified, nodes, edges, {"top": top}, seed, dict(watch.seconds))
+
+
+def _with_nodes(circuit: Circuit, ensemble: Ensemble, top: int, seed: int) -> tuple[Circuit, Agreement]:
+    """The circuit with its strongest nodes measured."""
+    chosen = strongest(circuit.nodes)[:top]
+    measured = measure_nodes(ensemble, chosen)
+    by_id = dict(zip([node.id for node in chosen], measured.tolist(), strict=True))
+    nodes = [replace(node, exact_effect=by_id.get(node.id, node.exact_effect)) for node in circuit.nodes]
     predicted = torch.tensor([node.indirect_effect for node in chosen])
-    return Verification(
-        verified, agreement(predicted, torch.tensor(list(by_id.values())), seed=seed), edges, dict(watch.seconds)
-    )
+    return replace(circuit, nodes=nodes), agreement(predicted, measured, seed=seed)
 
 
 def rescored(circuit: Circuit, ensemble: Ensemble) -> EnsembleEffects:

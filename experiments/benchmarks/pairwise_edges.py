@@ -1,10 +1,16 @@
 """Edges as published code finds them: one pass of the whole model for each pair of sites, one backward for each target.
 
-The slow, obvious form of `circuits/effects/edge_effects.py`. The dictionaries stand in the graph, dense; gradients stop
-at every other site, so that only the direct paths are left.
+The slow, obvious form of `circuits/effects/edge_effects.py`, with the passes that the authors' code makes:
+
+- for each pair of sites one forward pass of the whole model, unembedding included, with both dictionaries dense in the
+  graph and gradients stopped at every other site, so that only the direct paths are left;
+- for each target node, one backward pass to all features and the error of the source site at once, dense as well;
+- no pass for each pair of nodes: a row of effects is read off one backward pass.
 
 Source: Marks et al. 2024 (arXiv 2403.19647), appendix A.1. Differs from it: a feature follows its pre-activation by the
-slope between clean and baseline, as in the fast form.
+slope between clean and baseline, as in the fast form, and a backward pass ends at the source, where the authors' code
+lets it run on to the embedding and to the weights. So what it takes here is a lower bound for theirs. Only sites with a
+direct path between them are paired.
 """
 
 from collections.abc import Callable, Collection

@@ -13,10 +13,10 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaForCausalLM
 
 from experiments.clinic.host_accuracy import AnswerTest
-from experiments.clinic.host_checkpoint import load_checkpoint, save_checkpoint
 from experiments.clinic.host_config import HostTrainingConfig
 from experiments.clinic.host_data import Batch, BatchStream
 from experiments.clinic.tokenizer import PAD_ID
+from experiments.training_state import load_training_state, save_training_state
 from sae.progress import progress_counter
 
 __all__ = ["Stage", "learning_rate", "train_stage", "weighted_loss"]
@@ -48,7 +48,7 @@ def train_stage(model: LlamaForCausalLM, stage: Stage, config: HostTrainingConfi
     optimizer = _optimizer(model, config)
     record: dict[str, Any] = {"step": 0, "seconds": 0.0, "history": []}
     if stage.checkpoint.exists():
-        record = load_checkpoint(stage.checkpoint, model, optimizer)
+        record = load_training_state(stage.checkpoint, model, optimizer)
     batches = stage.stream.batches(record["step"])
     with progress_counter(stage.n_steps, stage.name, unit="step", done=record["step"]) as bar:
         while record["step"] < stage.n_steps:
@@ -73,7 +73,7 @@ def train_stage(model: LlamaForCausalLM, stage: Stage, config: HostTrainingConfi
                 "seconds": record["seconds"] + seconds,
                 "history": [*record["history"], entry],
             }
-            save_checkpoint(stage.checkpoint, model, optimizer, record)
+            save_training_state(stage.checkpoint, model, optimizer, record)
     return {"seconds": record["seconds"], "history": record["history"]}
 
 

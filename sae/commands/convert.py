@@ -17,6 +17,7 @@ LAYOUTS = ("saelens", "dictionary_learning", "gemma_scope")
 @click.argument("source", metavar="IN")
 @click.argument("output", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Choice(LAYOUTS), default="saelens", help="Layout to write.")
+@click.option("--model", default=None, help="Only for a transcoder that reads ln2.hook_normalized: its model.")
 @click.option("--force", is_flag=True, help="Overwrite existing output.")
 @json_option
 def convert(output: Path, force: bool, as_json: bool, **options: Any) -> None:
@@ -26,8 +27,13 @@ def convert(output: Path, force: bool, as_json: bool, **options: Any) -> None:
     """
     from sae.dictionary.conversion import convert as convert_files
 
+    host = None
+    if options["model"] is not None:
+        from sae.host.host import HostModel
+
+        host = HostModel.load(options["model"], device="cpu")
     with output_directory(output, force=force) as directory:
-        sae = convert_files(options["source"], directory, to=options["to"])
+        sae = convert_files(options["source"], directory, to=options["to"], host=host)
     facts = {"path": str(output), "d_model": sae.d_model, "d_sae": sae.d_sae, "sha256": sae.content_hash}
     if as_json:
         emit_json(result("convert", options, saes=[facts]))

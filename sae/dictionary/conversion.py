@@ -6,16 +6,18 @@ from pathlib import Path
 import torch
 
 from sae.dictionary.autoencoder import SAE
-from sae.dictionary.formats.registry import WRITERS
+from sae.dictionary.formats.registry import WRITERS, read_stored
 from sae.dictionary.formats.saelens import write_saelens
 from sae.dictionary.labels import LABELS_FILE
-from sae.dictionary.releases import load_pretrained
-from sae.dictionary.transcoder import load_dictionary
+from sae.dictionary.norm_input import with_norm_weight
+from sae.dictionary.releases import read_pretrained
+from sae.dictionary.transcoder import dictionary_of
+from sae.host.host import HostModel
 
 __all__ = ["convert"]
 
 
-def convert(source: str | Path, output: str | Path, *, to: str = "saelens") -> SAE:
+def convert(source: str | Path, output: str | Path, *, to: str = "saelens", host: HostModel | None = None) -> SAE:
     """Read an SAE of any known layout and write it in another.
 
     Weights are written in float32, except that an SAELens directory keeps bfloat16 where that loses nothing. Names of
@@ -25,6 +27,7 @@ def convert(source: str | Path, output: str | Path, *, to: str = "saelens") -> S
         source: An SAE directory, or `RELEASE:SAE_ID` of sae-lens.
         output: Directory to write, made if missing.
         to: `saelens`, `dictionary_learning` or `gemma_scope`.
+        host: The model of a transcoder that reads `ln2.hook_normalized`: the norm's weight goes into the encoder.
 
     Returns:
         The dictionary that was written.
@@ -38,7 +41,7 @@ def convert(source: str | Path, output: str | Path, *, to: str = "saelens") -> S
     output = Path(output)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise ValueError(f"output {str(output)!r} holds something already; give another directory")
-    sae = _load(source)
+    sae = _load(source, host)
     if sae.input_site is not None and to != "saelens":
         raise ValueError(f"a transcoder from {sae.input_site} to {sae.site} has no place in {to}, expected saelens")
     if to == "saelens":
@@ -50,10 +53,14 @@ def convert(source: str | Path, output: str | Path, *, to: str = "saelens") -> S
     return sae
 
 
-def _load(source: str | Path) -> SAE:
+def _load(source: str | Path, host: HostModel | None) -> SAE:
     path = Path(source).expanduser()
     release, _, sae_id = str(source).partition(":")
-    return load_pretrained(release, sae_id) if sae_id and not path.exists() else load_dictionary(path)
+    is_release = bool(sae_id) and not path.exists()
+    stored = read_pretrained(release, sae_id) if is_release else read_stored(path)
+    if host is not None:
+        stored = with_norm_weight(stored, host, source=str(source))
+    return dictionary_of(stored, path=None if is_release else path)
 
 
 def _lossless_dtype(sae: SAE) -> torch.dtype:

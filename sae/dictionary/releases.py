@@ -5,11 +5,12 @@ from typing import Any
 
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.formats.saelens import from_saelens
+from sae.dictionary.formats.stored import StoredSAE
 from sae.dictionary.hook_names import site_from_hook_name
 from sae.dictionary.transcoder import dictionary_of
 from sae.host.sites import Site
 
-__all__ = ["load_pretrained", "release_sites"]
+__all__ = ["load_pretrained", "read_pretrained", "release_sites"]
 
 
 def release_sites(release: str) -> dict[Site, str]:
@@ -27,6 +28,15 @@ def release_sites(release: str) -> dict[Site, str]:
 
 
 def load_pretrained(release: str, sae_id: str) -> SAE:
+    """One SAE or transcoder of a release, as `read_pretrained` reads it.
+
+    Raises:
+        ValueError: As there, or it is a transcoder that reads what only a host's norm turns into a site.
+    """
+    return dictionary_of(read_pretrained(release, sae_id))
+
+
+def read_pretrained(release: str, sae_id: str) -> StoredSAE:
     """Download one SAE or transcoder of a release, or find it in the cache.
 
     Raises:
@@ -40,7 +50,7 @@ def load_pretrained(release: str, sae_id: str) -> SAE:
             theirs = sae_lens.SAE.from_pretrained(release, sae_id)
     except Exception as error:
         raise ValueError(f"cannot load the SAE {release}:{sae_id}: {_first_line(error)}") from error
-    return dictionary_of(from_saelens(theirs.cfg.to_dict(), theirs.state_dict(), source=f"{release}:{sae_id}"))
+    return from_saelens(theirs.cfg.to_dict(), theirs.state_dict(), source=f"{release}:{sae_id}")
 
 
 def _saes_of(release: str) -> list[str]:

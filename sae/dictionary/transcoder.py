@@ -65,10 +65,15 @@ class Transcoder(SAE):
         """The transcoder that was read from a file or a release.
 
         Raises:
-            ValueError: It is an SAE.
+            ValueError: It is an SAE, or reads what only a host's norm turns into a site.
         """
         if stored.input_site is None or stored.site is None:
             raise ValueError(f"{path or 'it'} is an SAE at {stored.site}, expected a transcoder")
+        if stored.reads_unweighted:
+            raise ValueError(
+                f"{path or 'the transcoder'} reads {stored.metadata.get('hook_name')}, the stream over its scale "
+                "before the norm's weight, which the model has; add it with `sae convert IN OUT --model MODEL`"
+            )
         return cls(
             input_site=stored.input_site,
             site=stored.site,

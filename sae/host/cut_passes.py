@@ -12,6 +12,7 @@ from torch import Tensor
 from sae.host.language_model import LanguageModel
 from sae.host.linearisation import FROZEN_PATTERN, linearised
 from sae.host.live_sites import LiveSites
+from sae.host.open_layers import OpenLayer, layer_options
 from sae.host.passes import CutGraph, Halt
 from sae.host.sites import Site, parent_sites
 from sae.host.token_batch import TokenBatch
@@ -73,6 +74,20 @@ class CutPasses(LanguageModel):
         with self._lock, linearised(self._model, FROZEN_PATTERN if frozen_attention else "plain"):
             self._run(cut, batch, self.family.decoder, in_float32=True)
         return CutGraph(inputs, leaves)
+
+    @torch.no_grad()
+    def open_layers(self, batch: TokenBatch) -> list[OpenLayer]:
+        """All layers, each to be run by itself on any tokens of the batch, which has one row."""
+        batch = batch.to(self.device)
+        inputs = {
+            "input_ids": batch.ids,
+            "attention_mask": batch.attention_mask,
+            "position_ids": batch.position_ids,
+            "use_cache": False,
+        }
+        with self._lock:
+            options = layer_options(self._model, self.family, inputs)
+        return [OpenLayer(self._model, self.family, layer, own, self._lock) for layer, own in enumerate(options)]
 
     @torch.no_grad()
     def arrivals(

@@ -7,7 +7,7 @@ function, visits sites in forward order and hands its results out through a dict
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from jaxtyping import Float, Int
 from nnsight import NNsight
 from nnsight.intervention.interleaver import OutOfOrderError
 from torch import Tensor
-from torch.func import functional_call
 
 from sae.host.cut_passes import CutPasses
+from sae.host.float32_arithmetic import float32_arithmetic
 from sae.host.linearisation import linearised
 from sae.host.live_sites import LiveSites
 from sae.host.passes import NO_EDITS, CutGraph, Edit, ForwardPass, Halt, Metric, SiteGradients
@@ -103,18 +103,35 @@ class HostModel(CutPasses):
         activation: Float[Tensor, "batch seq d_model"],
         *,
         layer_input: Float[Tensor, "batch seq d_model"] | None = None,
+        edits: Mapping[Site, Edit] = NO_EDITS,
         logits_to_keep: int = 0,
     ) -> Float[Tensor, "batch kept vocab"]:
-        """Logits with one site held at a given activation, without gradients; arguments as in `gradient_at`."""
-        [site] = self._live.in_order([site])
+        """Logits with one site held at a given activation, without gradients.
+
+        Args:
+            batch: What to run.
+            site: As in `gradient_at`.
+            activation: As in `gradient_at`.
+            layer_input: As in `gradient_at`.
+            edits: As in `forward`, of sites after `site`.
+            logits_to_keep: As in `forward`.
+
+        Raises:
+            ValueError: The model lacks a site, or an edit is of `site` or of one before it.
+        """
+        [site], ordered = self._live.in_order([site]), self._live.in_order(edits)
+        if ordered and ordered[0] <= site:
+            raise ValueError(f"there is an edit at {ordered[0]}, expected edits after {site}, which is held; drop it")
         layer_input = None if layer_input is None else layer_input.to(self.dtype)
         results: dict[str, Tensor] = {}
 
-        def hold_and_read() -> None:
+        def hold_edit_and_read() -> None:
             self._live.hold(site, activation.to(self.dtype), layer_input)
+            for later in ordered:
+                self._live.edit(later, edits)
             results["logits"] = self._traced.output.logits
 
-        self._run(hold_and_read, batch, logits_to_keep=logits_to_keep)
+        self._run(hold_edit_and_read, batch, logits_to_keep=logits_to_keep)
         return results["logits"]
 
     @torch.enable_grad()
@@ -277,7 +294,7 @@ class HostModel(CutPasses):
         """Run the model, or only the module at `module_path`, with `body` reading and writing its sites."""
         envoy = self._traced.get(module_path) if module_path else self._traced
         module = self._model.get_submodule(module_path)
-        call = _float32_call(module) if in_float32 and self.dtype != torch.float32 else "__call__"
+        precision = float32_arithmetic(module) if in_float32 else nullcontext()
         batch = batch.to(self.device)
         inputs = {
             "input_ids": batch.ids,
@@ -286,7 +303,7 @@ class HostModel(CutPasses):
             "use_cache": False,
             **options,
         }
-        with self._lock, suppress(Halt), envoy.trace(fn=call, **inputs):
+        with self._lock, precision, suppress(Halt), envoy.trace(**inputs):
             body()
 
 
@@ -295,9 +312,3 @@ def _gradients(metric: Tensor, inputs: list[Tensor]) -> tuple[Tensor, ...]:
     if not metric.requires_grad:
         raise ValueError("the metric does not depend on the sites; compute it from the logits")
     return torch.autograd.grad(metric.sum(), inputs, allow_unused=True, materialize_grads=True)
-
-
-def _float32_call(module: Any) -> Callable[..., Any]:
-    """The module's call with all of its weights in float32."""
-    parameters = {name: parameter.float() for name, parameter in module.named_parameters()}
-    return lambda **inputs: functional_call(module, parameters, kwargs=inputs)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae.host.loading import load_model, load_tokenizer, locate_model, resolve_device, resolve_dtype
@@ -104,6 +104,13 @@ class LanguageModel:
     def width(self, site: Site) -> int:
         """Length of the activation vector at a site."""
         return self.d_mlp if site.kind == NEURONS else self.d_model
+
+    def mlp_norm(self, layer: int) -> tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]]:
+        """Weight and bias of the norm before an MLP: `mlp_in` is weight times the normalised stream plus bias."""
+        norm = self._model.get_submodule(f"{self.family.layers}.{layer}.{self.family.mlp_norm}")
+        weight = norm.weight.detach().float() + self.family.stored_norm_offset
+        bias = getattr(norm, "bias", None)
+        return weight, torch.zeros_like(weight) if bias is None else bias.detach().float()
 
     def tokenise(self, text: str, *, chat: bool = False) -> Int[Tensor, " seq"]:
         """Token ids as the model is fed them, BOS included where the tokenizer has one.

@@ -23,7 +23,7 @@ Source: `frozen`, Ameisen et al. 2025 (Circuit Tracing), attribution graphs; `re
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,7 @@ from sae.host.linear_rules import (
     ratio,
     rms_norm,
 )
+from sae.host.replaced_forward import replaced_forward
 
 __all__ = ["FROZEN_PATTERN", "LINEARISATIONS", "linearised"]
 
@@ -103,6 +104,8 @@ NONLINEAR: dict[str, _Nonlinear] = {
     "qwen3": _LLAMA,
     "gemma2": _GEMMA,
     "gemma3_text": _GEMMA,
+    # the text half of the model that also sees images
+    "gemma3": replace(_GEMMA, layers="model.language_model.layers", final_norm="model.language_model.norm"),
     "gpt_neox": _Nonlinear(
         layers="gpt_neox.layers",
         final_norm="gpt_neox.final_layer_norm",
@@ -131,7 +134,8 @@ def linearised(model: Any, linearisation: str) -> Iterator[None]:
     rules = {} if linearisation == "plain" else _rules(model, linearisation)
     with ExitStack() as replaced:
         for path, rule in rules.items():
-            replaced.enter_context(_seen_through(rule, model.get_submodule(path)))
+            module = model.get_submodule(path)
+            replaced.enter_context(replaced_forward(module, partial(rule, module, module.forward)))
         yield
 
 
@@ -143,15 +147,15 @@ def _rules(model: Any, linearisation: str) -> dict[str, Rule]:
             f"model family {family!r} has no linearisation {linearisation!r}, only: {', '.join(NONLINEAR)}; "
             "use plain gradients"
         )
-    parts = NONLINEAR[family]
+    parts, config = NONLINEAR[family], model.config.get_text_config()
     rules: dict[str, Rule] = dict.fromkeys(parts.pattern, held)
     if parts.fused is not None:
-        rules[parts.fused] = held_pattern(model.config.hidden_size // model.config.num_attention_heads)
+        rules[parts.fused] = held_pattern(config.hidden_size // config.num_attention_heads)
     beyond_layers = {}
     if linearisation != FROZEN_PATTERN:
         rules |= dict.fromkeys(parts.norms, parts.norm) | _mlp_rules(parts, linearisation)
         beyond_layers = {parts.final_norm: parts.norm}
-    layers = range(model.config.num_hidden_layers)
+    layers = range(config.num_hidden_layers)
     everywhere = {f"{parts.layers}.{i}.{path}": rule for i in layers for path, rule in rules.items()}
     return everywhere | beyond_layers
 
@@ -162,16 +166,3 @@ def _mlp_rules(parts: _Nonlinear, linearisation: str) -> dict[str, Rule]:
     if linearisation == "frozen":
         return {parts.activation: held}
     return {parts.activation: half(ratio), parts.up: half(plain)}
-
-
-@contextmanager
-def _seen_through(rule: Rule, module: Any) -> Iterator[None]:
-    """The module's forward, whoever may have wrapped it already, behind a rule."""
-    own = module.__dict__.get("forward")
-    module.__dict__["forward"] = partial(rule, module, module.forward)
-    try:
-        yield
-    finally:
-        del module.__dict__["forward"]
-        if own is not None:
-            module.__dict__["forward"] = own

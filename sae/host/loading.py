@@ -16,7 +16,14 @@ import torch
 from sae.bundle import bundled_names, find_bundle
 from sae.host.sites import Family, family_of
 
-__all__ = ["load_model", "load_tokenizer", "locate_model", "resolve_device", "resolve_dtype"]
+__all__ = [
+    "load_model",
+    "load_tokenizer",
+    "locate_model",
+    "progress_only_for_terminals",
+    "resolve_device",
+    "resolve_dtype",
+]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -117,7 +124,7 @@ def load_model(path: Path, dtype: torch.dtype, device: torch.device, device_map:
 
     family = _family(path, str(path))
     try:
-        with _progress_only_for_terminals():
+        with progress_only_for_terminals():
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 path,
                 dtype=dtype,
@@ -197,8 +204,8 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _progress_only_for_terminals() -> Iterator[None]:
-    """Silence transformers' bar for reading weights where stderr is not a terminal."""
+def progress_only_for_terminals() -> Iterator[None]:
+    """Silence transformers' bars for reading and writing weights where stderr is not a terminal."""
     from transformers.utils import logging
 
     hide = not sys.stderr.isatty() and logging.is_progress_bar_enabled()

@@ -97,7 +97,9 @@ class Family:
         attention: The module whose output attention adds to the stream, from a layer.
         mlp: The module whose output the MLP adds to the stream, from a layer.
         mlp_entry: The module whose input is what the MLP reads after the norm, from a layer.
+        mlp_norm: The norm before the MLP, from a layer.
         mlp_projection: The module that turns the MLP's neurons into its output, from a layer.
+        stored_norm_offset: What is added to the weights of norms as they are stored; 1 for Gemma's.
         parallel_attention: Attention and MLP of a layer read the same stream: the MLP does not see attention.
         attn_implementation: What transformers is asked for; `eager` where scores are capped, which no faster form does.
     """
@@ -108,7 +110,9 @@ class Family:
     attention: str
     mlp: str
     mlp_entry: str
+    mlp_norm: str
     mlp_projection: str
+    stored_norm_offset: float = 0.0
     parallel_attention: bool = False
     attn_implementation: str = "sdpa"
 
@@ -134,10 +138,17 @@ _LLAMA = Family(
     attention="self_attn",
     mlp="mlp",
     mlp_entry="mlp",
+    mlp_norm="post_attention_layernorm",
     mlp_projection="mlp.down_proj",
 )
 # Gemma norms what attention and MLP give before it adds them to the stream.
-_GEMMA = replace(_LLAMA, attention="post_attention_layernorm", mlp="post_feedforward_layernorm")
+_GEMMA = replace(
+    _LLAMA,
+    attention="post_attention_layernorm",
+    mlp="post_feedforward_layernorm",
+    mlp_norm="pre_feedforward_layernorm",
+    stored_norm_offset=1.0,
+)
 
 # Keyed by the configuration's `model_type`: module names repeat across families with other meanings.
 FAMILIES: dict[str, Family] = {
@@ -160,6 +171,7 @@ FAMILIES: dict[str, Family] = {
         attention="attention",
         mlp="mlp",
         mlp_entry="mlp",
+        mlp_norm="post_attention_layernorm",
         mlp_projection="mlp.dense_4h_to_h",
         parallel_attention=True,
     ),

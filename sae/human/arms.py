@@ -93,8 +93,8 @@ def densities_in_common(activities: Sequence[Activity], n: int) -> list[Int64[Te
     if len(matches) < n:
         found = "; ".join(f"{len(each)} with {_span(each)}" for each in logs)
         raise ValueError(
-            f"{len(matches)} features with {MIN_FIRINGS} firings are equally dense in all SAEs ({found}), expected {n}; "
-            "give more --tokens, fewer --features or SAEs of more similar L0"
+            f"{len(matches)} features with {MIN_FIRINGS} firings are equally dense in all SAEs ({found}), "
+            f"expected {n}; give more --tokens, fewer --features or SAEs of more similar L0"
         )
     chosen = np.array(matches)[np.linspace(0, len(matches) - 1, n).round().astype(int)]
     return [own[chosen[:, arm]] for arm, own in enumerate(eligible)]
@@ -132,7 +132,7 @@ def _offer(collector: WindowCollector, batch: EncodedBatch, documents: list[set[
 
 
 def _matches(logs: Sequence[np.ndarray]) -> list[list[int]]:
-    """For features of the dictionary with the fewest, the rarest first, the nearest free ones of all, if near enough."""
+    """For features of the dictionary with the fewest, the rarest first, the nearest of all, if free and near enough."""
     if not all(len(each) for each in logs):
         return []
     free = [np.ones(len(each), dtype=bool) for each in logs]

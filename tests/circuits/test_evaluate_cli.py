@@ -1,13 +1,17 @@
 """`circuits evaluate` on a small model that was saved to disk."""
 
+import io
 import json
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from tiny_models import random_sae, save_tiny_llama
 
 from circuits.cli import main
 from circuits.discovery import discover
+from circuits.drawing.evaluation_plot import draw_evaluation
+from circuits.drawing.evaluation_table import evaluation_table
 from sae.host.sites import Site
 
 
@@ -42,6 +46,24 @@ def test_json_is_one_object(circuit, tmp_path):
     assert [point["n_nodes"] for point in found["curves"]["at_baseline"]] == [2, 4]
     for key in ("schema_version", "config", "seed", "versions", "model", "saes", "seconds"):
         assert found[key] is not None
+
+
+def test_what_is_withheld_is_said_and_drawn(circuit, tmp_path):
+    run(circuit, "--nulls", "zero_dictionary", "--no-edges", "--out", str(tmp_path / "out"))
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert record["edges"] is None
+    withheld = json.loads(json.dumps(record), object_hook=_without_value)
+    draw_evaluation(withheld, tmp_path / "withheld.png")
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(evaluation_table(withheld))
+    assert "withheld: too small" in console.export_text()
+
+
+def _without_value(entry):
+    """An estimate as it is where its denominator is small; a null without draws."""
+    if entry.keys() == {"value", "low", "high", "reason"}:
+        return dict.fromkeys(entry) | {"reason": "too small"}
+    return dict.fromkeys(entry) if entry.keys() == {"mean", "low", "high"} else entry
 
 
 def test_wrong_sizes_are_wrong_usage(circuit):

@@ -60,6 +60,22 @@ def test_parquet(tmp_path):
     assert list(read_corpus(str(tmp_path / "a.parquet"))) == ["one", "two"]
 
 
+def test_a_directory_is_all_documents_of_its_files_shuffled_by_the_seed(tmp_path):
+    (tmp_path / "a.txt").write_text("\n\n".join(f"a{number}" for number in range(20)))
+    (tmp_path / "b.txt").write_text("\n\n".join(f"b{number}" for number in range(20)))
+    (tmp_path / "notes.md").write_text("not a corpus")
+    texts = list(read_corpus(str(tmp_path)))
+    assert sorted(texts) == sorted([*(f"a{n}" for n in range(20)), *(f"b{n}" for n in range(20))])
+    assert texts == list(read_corpus(str(tmp_path)))
+    assert texts != list(read_corpus(str(tmp_path), seed=1))
+    assert len(list(read_corpus(f"0.5*{tmp_path}+0.5*{tmp_path}"))) == 80
+
+
+def test_a_directory_without_text_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no text file, expected an ending among"):
+        read_corpus(str(tmp_path))
+
+
 def test_a_registered_corpus_gets_the_seed_and_the_options(registered):
     assert next(read_corpus("counting:numbers", seed=3)) == "3/0"
     assert next(read_corpus("counting:numbers:start=7")) == "0/7"

@@ -18,8 +18,10 @@ function fillHeader() {
 function fillFaithfulness() {
   const { faithfulness } = data;
   if (!faithfulness) { fact("Faithfulness", "not measured"); return; }
+  if (faithfulness.value === null) { fact("Faithfulness", "withheld", faithfulness.reason); return; }
+  const shares = Object.entries(faithfulness).filter(([key]) => key !== "reason");
   const kept = Object.fromEntries(
-    Object.entries(faithfulness).map(([key, value]) => [key, value === null ? "not measured" : value.toFixed(2)]),
+    shares.map(([key, value]) => [key, value === null ? "not measured" : value.toFixed(2)]),
   );
   const interval = faithfulness.low === null ? "no interval" : `[${kept.low}, ${kept.high}]`;
   fact("Faithfulness", kept.value, `${interval} with ${plural(faithfulness.n_nodes, "feature")}`);

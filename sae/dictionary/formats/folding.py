@@ -7,7 +7,7 @@ dictionary, and leaves the reconstruction of every activation as it was.
 import torch
 from torch import Tensor
 
-__all__ = ["fold_decoder_norm", "fold_input_bias", "fold_input_scale"]
+__all__ = ["fold_decoder_norm", "fold_input_bias", "fold_input_norm", "fold_input_scale"]
 
 SMALLEST_NORM = 1e-8
 """A decoder row shorter than this is divided by this instead, as sae-lens does."""
@@ -25,6 +25,15 @@ def fold_input_scale(tensors: Tensors, scale: float | Tensor) -> None:
     tensors["W_enc"] = tensors["W_enc"] * scale
     tensors["W_dec"] = tensors["W_dec"] / scale
     tensors["b_dec"] = tensors["b_dec"] / scale
+
+
+def fold_input_norm(tensors: Tensors, weight: Tensor, bias: Tensor) -> None:
+    """For a transcoder that reads n of `x = weight * n + bias`: features and skip path stay, read off x."""
+    tensors["W_enc"] = tensors["W_enc"] / weight[:, None]
+    tensors["b_enc"] = tensors["b_enc"] - bias @ tensors["W_enc"]
+    if "W_skip" in tensors:
+        tensors["W_skip"] = tensors["W_skip"] / weight[:, None]
+        tensors["b_dec"] = tensors["b_dec"] - bias @ tensors["W_skip"]
 
 
 def fold_decoder_norm(tensors: Tensors) -> None:

@@ -23,6 +23,7 @@ from sae.dictionary.formats.stored import (
     recorded_input_site,
     recorded_site,
 )
+from sae.dictionary.hook_names import is_before_norm_weight
 from sae.host.sites import Site
 from sae.written_whole import written_whole
 
@@ -109,7 +110,8 @@ def from_saelens(
         fold_input_bias(form)
     metadata = _metadata(config)
     input_site = _input_site(metadata, source) if options.is_transcoder else None
-    return StoredSAE(form, recorded_site(metadata), metadata, options.top_k, input_site)
+    is_unweighted = input_site is not None and is_before_norm_weight(str(metadata.get("hook_name")))
+    return StoredSAE(form, recorded_site(metadata), metadata, options.top_k, input_site, is_unweighted)
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ def _input_site(metadata: Mapping[str, Any], source: str) -> Site:
     if read is None or written is None or not read < written:
         raise ValueError(
             f"{source} is a transcoder from hook {metadata.get('hook_name')!r} to {metadata.get('hook_name_out')!r}, "
-            "expected two sites in forward order, such as blocks.3.mlp.hook_in and blocks.3.hook_mlp_out"
+            "expected two sites in forward order, such as blocks.3.mlp.hook_in and blocks.3.hook_mlp_out; "
+            "blocks.3.hook_mlp_in is the stream before the norm, which is no site"
         )
     return read
 

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sae.dictionary.hook_names import hf_hook_name, hook_name, site_from_hook_name
+from sae.dictionary.hook_names import hf_hook_name, hook_name, input_site_from_hook_names, site_from_hook_name
 from sae.host.sites import Site
 
 __all__ = [
@@ -42,6 +42,7 @@ class StoredSAE:
         metadata: The SAELens metadata; what this project adds lies under `domain_circuits`.
         top_k: Most features that a token may have, for a TopK SAE.
         input_site: What the encoder reads, for a transcoder; an SAE reads what it writes.
+        reads_unweighted: Whether it reads the input site before the norm's weight and bias, which are the host's.
     """
 
     tensors: dict[str, Tensor]
@@ -49,6 +50,7 @@ class StoredSAE:
     metadata: dict[str, Any]
     top_k: int | None = None
     input_site: Site | None = None
+    reads_unweighted: bool = False
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -143,7 +145,7 @@ def recorded_input_site(metadata: Mapping[str, Any]) -> Site | None:
     record = metadata.get(RECORD)
     if isinstance(record, dict) and record.get("input_site"):
         return Site.parse(str(record["input_site"]))
-    return site_from_hook_name(str(metadata.get("hook_name") or ""))
+    return input_site_from_hook_names(*(str(metadata.get(key) or "") for key in ("hook_name", "hf_hook_name")))
 
 
 def complete_metadata(stored: StoredSAE) -> dict[str, Any]:

@@ -64,6 +64,11 @@ def test_an_f1_is_shown_only_with_a_label():
     assert "F1" not in printed(circuit_of(node(1, -0.5)))
 
 
+def test_how_often_a_node_is_kept_is_shown_where_it_is_known():
+    assert " 93% " in printed(circuit_of(node(1, -0.5, selection_frequency=0.934)))
+    assert "kept" not in printed(circuit_of(node(1, -0.5)))
+
+
 def test_markup_and_control_characters_in_tokens_are_text():
     text = printed(circuit_of(node(1, -0.5, token="[red]\x1b[2J"), tokens=("a", "[red]\x1b[2J")))
     assert "[red]\ufffd[2J" in text

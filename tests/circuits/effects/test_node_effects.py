@@ -7,7 +7,7 @@ import torch
 from circuit_cases import behaviour, contrast_runs, dense, host, resample_runs, saes_at
 from spliced_oracle import oracle, plain_torch_metric
 
-from circuits.effects.node_effects import METHODS, score_nodes, site_residuals
+from circuits.effects.node_effects import METHODS, effects_of_gradients, score_nodes, site_residuals
 
 ALL_KINDS = ("embed", "attn_out", "mlp_out", "resid_post")
 
@@ -109,3 +109,14 @@ def test_every_rule_says_what_it_leaves_unexplained(method):
     residuals = site_residuals(runs, score_nodes(runs, method))
     assert list(residuals) == runs.sites
     assert all(math.isfinite(residual) and residual >= 0 for residual in residuals.values())
+
+
+@pytest.mark.parametrize("make_runs", [contrast_runs, resample_runs])
+@pytest.mark.parametrize("method", ["integrated_gradients", "attribution_patching"])
+def test_known_gradients_give_the_same_effects_again(make_runs, method):
+    runs = make_runs(saes_at("resid_post"))
+    scored = score_nodes(runs, method)
+    again = effects_of_gradients(runs, {site: effects.gradients for site, effects in scored.items()})
+    for site, effects in scored.items():
+        torch.testing.assert_close(again[site].indirect_effect, effects.indirect_effect, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(again[site].error_effect, effects.error_effect, atol=1e-6, rtol=1e-5)

@@ -1,14 +1,17 @@
 """Curves on the tiny model: their ends, their complements, and errors in three ways."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from circuit_cases import contrast_runs, host, resample_runs, saes_at
+from circuit_cases import behaviour, contrast_runs, host, resample_runs, saes_at
 
 from circuits.effects.ensemble_effects import score_ensemble
 from circuits.evaluation.curves import ERRORS, measure_curves
 from circuits.evaluation.masked_runs import ensemble_metrics
-from circuits.evaluation.orders import all_errors, complement, supporting_first, union, with_errors
+from circuits.evaluation.orders import all_errors, complement, leading_first, union, with_errors
 from circuits.evaluation.selection import Ranking
+from circuits.runs.baselines import Baseline
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 
@@ -23,9 +26,8 @@ def case(request):
 def test_with_every_node_and_error_a_circuit_is_the_model(case):
     ensemble, effects, ranking = case
     everything = union([ranking.top(len(ranking)), all_errors(ensemble)])
-    if ensemble.first.baseline.n_references == 1:
-        found = ensemble_metrics(ensemble, [everything])[0]
-        torch.testing.assert_close(found, ensemble.clean_metrics, atol=1e-4, rtol=1e-4)
+    found = ensemble_metrics(ensemble, [everything])[0]
+    torch.testing.assert_close(found, ensemble.clean_metrics, atol=1e-4, rtol=1e-4)
     curves = measure_curves(ensemble, ranking.top(5), ranking, effects, sizes=(1, len(ranking)))
     assert curves.points["kept"][-1].faithfulness.value == pytest.approx(1.0, abs=1e-3)
     assert curves.points["as_nodes"][-1].share <= 1.0
@@ -71,19 +73,43 @@ def test_a_prompt_against_itself_raises():
     ranking = Ranking.by_effect(effects)
     runs = ensemble.first
     own = {site: x[:1, : runs.n_positions] for site, x in runs.clean.items()}
-    itself = type(runs.baseline)("mean", own, runs.clean_features)
-    alike = Ensemble.lone(
-        type(runs)(runs.host, runs.behaviour, runs.dictionaries, itself, runs.batch, runs.clean, runs.clean_metric)
-    )
+    itself = Baseline("mean", own, runs.clean_features)
+    alike = Ensemble.lone(replace(runs, baseline=itself))
     with pytest.raises(ValueError, match="faithfulness is undefined"):
         measure_curves(alike, ranking.top(3), ranking, effects)
 
 
 def test_orders(case):
     _, effects, ranking = case
-    signed = supporting_first(ranking)
+    signed = leading_first(ranking, 1.0)
     assert signed.effect.tolist() == sorted(ranking.effect.tolist())
     joined = with_errors(ranking, effects)
     assert len(joined) > len(ranking)
     assert (joined.effect.abs().diff() <= 0).all()
     assert len(complement(ranking, ranking.top(9))) == len(ranking) - 9
+
+
+def swapped() -> Ensemble:
+    """The same runs, asked the other way round: the metric and its gap have the other sign."""
+    about = behaviour()
+    other = behaviour(target=about.foil.text.strip(), foil=about.target.text.strip())
+    return Ensemble.lone(contrast_runs(saes_at("resid_post"), other))
+
+
+def test_areas_do_not_depend_on_which_answer_is_called_the_target():
+    found = []
+    for ensemble in (Ensemble.lone(contrast_runs(saes_at("resid_post"))), swapped()):
+        effects = score_ensemble(ensemble).at_places
+        ranking = Ranking.by_effect(effects)
+        found.append(measure_curves(ensemble, ranking.top(5), ranking, effects, sizes=(3,)))
+    one, other = found
+    assert one.scale.gap == pytest.approx(-other.scale.gap, abs=1e-5)
+    for errors in ERRORS:
+        assert one.areas[errors].cpr.value == pytest.approx(other.areas[errors].cpr.value, abs=1e-4)
+        assert one.areas[errors].cmd.value == pytest.approx(other.areas[errors].cmd.value, abs=1e-4)
+
+
+def test_nodes_lead_to_the_model_by_the_sign_of_the_gap(case):
+    _, _, ranking = case
+    assert leading_first(ranking, 2.0).effect.tolist() == sorted(ranking.effect.tolist())
+    assert leading_first(ranking, -2.0).effect.tolist() == sorted(ranking.effect.tolist(), reverse=True)

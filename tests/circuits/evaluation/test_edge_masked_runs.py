@@ -6,6 +6,7 @@ from circuit_cases import behaviour, contrast_runs, resample_runs, saes_at
 
 from circuits.effects.edge_effects import ERROR
 from circuits.effects.node_effects import score_nodes
+from circuits.evaluation.edge_histories import Histories
 from circuits.evaluation.edge_masked_runs import ALL_EDGES, EdgeSet, edge_masked_metrics
 from circuits.evaluation.masked_runs import ALL_FEATURES, masked_metrics
 from circuits.evaluation.selection import Ranking
@@ -133,3 +134,46 @@ def test_edges_that_cannot_be_are_refused(change, message):
     u, d = keys_of(nodes)
     with pytest.raises(ValueError, match=message):
         edge_masked_metrics(runs, [EdgeSet(nodes, [change(u, d)])])
+
+
+def test_edge_sets_measured_together_are_those_measured_alone():
+    runs = resample_runs(saes_at("resid_post"))
+    nodes = Ranking.by_effect(score_nodes(runs)).top(20)
+    edges = possible_edges(runs, nodes)
+    sets = [EdgeSet(nodes, edges[:n]) for n in (0, 3, 9, len(edges))]
+    together = edge_masked_metrics(runs, [*sets, sets[1]])
+    alone = torch.cat([edge_masked_metrics(runs, [each]) for each in (*sets, sets[1])])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_what_circuits_share_is_found_once_and_what_leads_nowhere_never():
+    runs = contrast_runs(saes_at("resid_post"))
+    nodes = every_feature(runs)
+    first, middle, last = runs.sites
+    end = runs.n_positions - 1
+    chain = [((first, 1, 5), (middle, 3, 7)), ((middle, 3, 7), (last, end, 2))]
+    dead_end = ((first, 1, 6), (middle, 2, 7))
+    histories = Histories(runs)
+    answer = histories.answered(EdgeSet(nodes, [*chain, dead_end]))
+    n_found = len(histories.all)
+    assert len(answer) == 64
+    assert n_found == 64 + 2
+    assert histories.answered(EdgeSet(nodes, chain)) == answer
+    assert len(histories.all) == n_found
+    assert histories.answered(EdgeSet(nodes, chain[1:])) != answer
+    assert len(histories.all) == n_found + 2
+
+
+def test_a_stream_serves_all_nodes_that_it_looks_the_same_to(monkeypatch):
+    """All edges among all features: tokens see the same stream, each up to itself."""
+    runs = contrast_runs(saes_at("resid_post"))
+    rows = []
+    arrivals = runs.host.arrivals
+
+    def counted(batch, held, targets):
+        rows.append(len(batch.ids))
+        return arrivals(batch, held, targets)
+
+    monkeypatch.setattr(runs.host, "arrivals", counted)
+    edge_masked_metrics(runs, [EdgeSet(every_feature(runs), ALL_EDGES)])
+    assert rows == [1, 1]

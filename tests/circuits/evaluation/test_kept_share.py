@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from circuits.evaluation.kept_share import bootstrap_interval, faithfulness, resampling_weights
+from circuits.evaluation.kept_share import bootstrap_interval, faithfulness, reason_to_withhold, resampling_weights
 
 
 def test_weights_of_a_resample_sum_to_one():
@@ -34,3 +34,15 @@ def test_the_mean_is_taken_before_the_ratio():
     """A unit without a gap of its own does not blow up."""
     share = faithfulness(torch.tensor([[1.0, 0.5]]), torch.tensor([0.0, 0.5]), torch.tensor([2.0, 0.5]))
     assert share.tolist() == pytest.approx([0.5])
+
+
+def test_a_denominator_on_one_side_of_0_withholds_nothing():
+    assert reason_to_withhold(torch.zeros(4), torch.tensor([2.0, 3.0, 2.5, 4.0])) is None
+    assert reason_to_withhold(torch.tensor([2.0, 3.0, 2.5, 4.0]), torch.zeros(4)) is None
+    assert reason_to_withhold(torch.zeros(1), torch.full((1,), 0.01)) is None
+
+
+def test_a_denominator_that_is_not_told_apart_from_0_is_a_reason():
+    gaps = torch.tensor([3.0, -2.9, 2.0, -1.9])
+    assert "0.0500 is small against its spread" in reason_to_withhold(torch.zeros(4), gaps)
+    assert reason_to_withhold(torch.zeros(4), gaps.abs(), groups=["a", "a", "b", "b"]) is None

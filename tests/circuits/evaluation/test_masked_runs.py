@@ -4,12 +4,14 @@ from circuit_cases import behaviour, contrast_runs, host, resample_runs, saes_at
 
 from circuits.effects.node_effects import score_nodes
 from circuits.evaluation.kept_share import bootstrap_interval, faithfulness
-from circuits.evaluation.masked_runs import ALL_FEATURES, masked_metrics
+from circuits.evaluation.masked_runs import ALL_FEATURES, ensemble_metrics, kept_edit, masked_metrics
 from circuits.evaluation.selection import Ranking
 from circuits.runs.baselines import contrast_baseline, mean_baseline, zero_baseline
+from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
 from circuits.runs.runs import Runs, node_positions
 from sae.dictionary.autoencoder import SAE
+from sae.host.reading_edits import host_edits
 
 
 def slow_masked_metric(runs: Runs, circuit: NodeSet | None, reference: int) -> float:
@@ -132,3 +134,62 @@ def test_the_interval_holds_the_value_and_needs_several_references():
     value = faithfulness(kept[None], empty, 4.0)[0].item()
     assert low < value < high
     assert bootstrap_interval(kept[:1], empty[:1], 4.0) == (None, None)
+
+
+@pytest.mark.parametrize("make_runs", [contrast_runs, resample_runs])
+@pytest.mark.parametrize("kinds", [("resid_post",), ("embed", "attn_out", "mlp_out", "resid_post")])
+def test_keeping_every_feature_and_error_gives_the_models_logits(make_runs, kinds):
+    runs = make_runs(saes_at(*kinds))
+    shape = runs.baseline.n_references, runs.n_positions
+    cells, is_node = torch.arange(shape[0]), runs.batch.node_mask.repeat(shape[0], 1)
+    every, kept = torch.arange(64), torch.ones(*shape, 64, dtype=torch.bool)
+    edits = {
+        site: kept_edit(runs, site, every, kept, cells, is_node, kept_errors=torch.ones(shape, dtype=torch.bool))
+        for site in runs.sites
+    }
+    batch = runs.batch.repeat(shape[0])
+    logits = host().forward(batch, host_edits(edits, runs.input_sites)).logits
+    torch.testing.assert_close(logits, host().forward(batch).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_zero_ablation_of_everything_leaves_the_decoder_bias_at_each_site():
+    saes = saes_at("embed", "attn_out", "mlp_out", "resid_post")
+    about = behaviour()
+    runs = Runs.record(host(), about, saes, zero_baseline(saes, node_positions(host(), about)))
+    none, kept = torch.arange(0), torch.zeros(1, runs.n_positions, 0, dtype=torch.bool)
+    edits = {
+        site: kept_edit(runs, site, none, kept, torch.zeros(1, dtype=torch.long), runs.batch.node_mask)
+        for site in runs.sites
+    }
+    found = host().forward(runs.batch, host_edits(edits, runs.input_sites), capture=runs.sites).activations
+    for site, x in found.items():
+        at_nodes = x[0, runs.at_nodes]
+        torch.testing.assert_close(at_nodes, saes[site].b_dec.expand_as(at_nodes), atol=1e-6, rtol=0)
+
+
+def test_circuits_of_equal_nodes_are_run_once(monkeypatch):
+    runs = contrast_runs(saes_at("resid_post"))
+    ranking = Ranking.by_effect(score_nodes(runs))
+    order = torch.arange(6)
+    circuits = [ranking.chosen(order), NodeSet({}), ranking.chosen(order.flip(0)), ALL_FEATURES, ranking.top(2)]
+    expected = masked_metrics(runs, circuits)
+    seen = []
+
+    def counted(runs, circuits):
+        seen.append(len(circuits))
+        return masked_metrics(runs, circuits)
+
+    monkeypatch.setattr("circuits.evaluation.masked_runs.masked_metrics", counted)
+    torch.testing.assert_close(ensemble_metrics(Ensemble.lone(runs), circuits), expected, atol=1e-5, rtol=1e-5)
+    assert seen == [4]
+
+
+@pytest.mark.parametrize("most_tokens", [1, 40, None])
+def test_the_size_of_a_pass_decides_nothing(most_tokens, monkeypatch):
+    runs = resample_runs(saes_at("resid_post"))
+    ranking = Ranking.by_effect(score_nodes(runs))
+    circuits = [ranking.top(3), ranking.top(len(ranking)), ALL_FEATURES]
+    expected = masked_metrics(runs, circuits)
+    if most_tokens is not None:
+        monkeypatch.setattr("circuits.runs.runs.TOKENS_PER_CPU_PASS", most_tokens)
+    torch.testing.assert_close(masked_metrics(runs, circuits), expected, atol=1e-5, rtol=1e-5)

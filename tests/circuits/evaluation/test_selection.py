@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
-from circuit_cases import contrast_runs, saes_at
+from circuit_cases import contrast_runs, resample_runs, saes_at
 
 from circuits.effects.node_effects import score_nodes
 from circuits.evaluation.kept_share import faithfulness
 from circuits.evaluation.masked_runs import masked_metrics
+from circuits.evaluation.scale import Scale
 from circuits.evaluation.selection import MAX_NODES, Ranking, select_nodes
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.node_set import NodeSet
@@ -72,3 +75,18 @@ def test_random_circuits_are_drawn_from_the_nodes_that_differ(ranking):
     assert len(nodes) == 20
     assert nodes <= all_nodes
     assert not torch.equal(ranking.random(20, seed=4).nodes[ranking.sites[0]][1], drawn.nodes[ranking.sites[0]][1])
+
+
+def test_a_withheld_share_leaves_the_search_and_says_why():
+    """The references disagree on the sign of the gap: a size is found by the mean metric, and no share is said."""
+    runs = resample_runs(saes_at("resid_post"))
+    empty = masked_metrics(runs, [NodeSet({})])[0]
+    unsure = replace(runs, clean_metric=empty.mean().item() + 0.05 * empty.std().item())
+    selection = select_nodes(Ensemble.lone(unsure), Ranking.by_effect(score_nodes(unsure)), wanted_faithfulness=0.5)
+    assert selection.n_nodes >= 1
+    assert "small against its spread" in selection.reason
+    shares = (selection.value, selection.low, selection.high, selection.null, selection.share_kept_without_errors)
+    assert shares == (None,) * 5
+    assert selection.curve == {}
+    scale = Scale.of(Ensemble.lone(unsure), empty)
+    assert scale.estimate(empty[None]).reason == selection.reason

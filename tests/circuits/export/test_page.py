@@ -10,6 +10,7 @@ from circuit_pages import chain, data_of, without
 from example_circuits import example_circuit
 
 from circuits.export.page import page_text, write_page
+from circuits.graph.measurement import Faithfulness
 
 # The file
 
@@ -165,3 +166,12 @@ def test_an_empty_circuit_says_so(browse):
     assert document.classed("node") == []
     assert "No node passed the selection." in [each["text"] for each in document.find(tag="text")]
     assert "not measured" in [each["text"] for each in document.find(tag="dd")]
+
+
+@needs_browser
+def test_a_withheld_faithfulness_says_why(browse):
+    measured = Faithfulness(None, None, None, 3, None, None, "the denominator is small against its spread")
+    document = browse(replace(example_circuit(), faithfulness=measured))
+    texts = " ".join(each["text"] for each in document.elements)
+    assert "withheld" in texts
+    assert "the denominator is small against its spread" in texts

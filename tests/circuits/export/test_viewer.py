@@ -80,9 +80,32 @@ def test_the_graph_has_every_key_that_its_readers_require(n_nodes):
 
 @pytest.mark.skipif(not SCHEMA.is_file(), reason="Neuronpedia's schema is not beside the repository")
 def test_the_graph_passes_neuronpedias_schema():
+    assert complaints(graph_of(example_circuit())) == []
+
+
+BROKEN = {
+    "a node has no id": lambda graph: graph["nodes"][0].pop("node_id"),
+    "an id is a number": lambda graph: graph["nodes"][0].update(node_id=7),
+    "a link leads nowhere": lambda graph: graph["links"][0].pop("target"),
+    "there are no links": lambda graph: graph.pop("links"),
+    "the prompt is missing": lambda graph: graph["metadata"].pop("prompt"),
+}
+
+
+@pytest.mark.skipif(not SCHEMA.is_file(), reason="Neuronpedia's schema is not beside the repository")
+@pytest.mark.parametrize("harm", BROKEN.values(), ids=BROKEN)
+def test_neuronpedias_schema_refuses_a_broken_graph(harm):
+    graph = json.loads(json.dumps(graph_of(example_circuit())))
+    harm(graph)
+    assert complaints(graph)
+
+
+def complaints(graph):
+    """What Neuronpedia's schema has against a graph."""
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    jsonschema.Draft7Validator(schema).validate(graph_of(example_circuit()))
+    jsonschema.Draft7Validator.check_schema(schema)
+    return [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(graph)]
 
 
 def test_ids_are_unique_and_links_join_them():
@@ -247,6 +270,19 @@ def test_contexts_reach_the_feature_files(tmp_path):
         for example in quantile["examples"]:
             assert_has(example, EXAMPLE)
             assert len(example["tokens"]) == len(example["tokens_acts_list"])
+
+
+def test_contexts_that_the_circuit_carries_reach_the_feature_files_too(tmp_path):
+    contexts = [{"tokens": ["a", "<b>"], "activations": [0.0, 2.5], "index": 1}]
+    circuit = replace(hand_made("resid_post.1"), provenance={"contexts": {"resid_post.1/7": contexts}})
+    write_viewer(circuit, tmp_path)
+    found = json.loads((tmp_path / graph_slug(circuit) / f"{cantor_pair(5, 7)}.json").read_text(encoding="utf-8"))
+    assert_has(found, FEATURE)
+    [quantile] = found["examples_quantiles"]
+    assert_has(quantile, QUANTILE)
+    [example] = quantile["examples"]
+    assert_has(example, EXAMPLE)
+    assert (example["tokens"], example["tokens_acts_list"], found["act_max"]) == (["a", "<b>"], [0.0, 2.5], 2.5)
 
 
 def test_the_same_circuit_gives_the_same_files(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 from example_circuits import example_circuit
 from safetensors.numpy import load_file, save_file
 
-from circuits.graph.circuit import Circuit, Edge, MetricValues, Node
+from circuits.drawing.summary import faithfulness_line
+from circuits.graph.circuit import Circuit, Edge, Faithfulness, MetricValues, Node
 from circuits.graph.circuit_files import ARRAY_TYPES
 from sae.host.sites import Site
 
@@ -291,3 +292,22 @@ def test_a_directory_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"output .* is not writable"):
         example_circuit().save(tmp_path / "file" / "circuit")
+
+
+def withheld() -> Circuit:
+    measured = Faithfulness(None, None, None, 3, None, None, "the denominator 0.1 is small against its spread")
+    return replace(example_circuit(), faithfulness=measured)
+
+
+def test_a_withheld_faithfulness_keeps_its_reason(tmp_path):
+    withheld().save(tmp_path)
+    assert Circuit.load(tmp_path).faithfulness == withheld().faithfulness
+    assert withheld().to_json()["faithfulness"]["value"] is None
+    assert "faithfulness" not in withheld().to_networkx().graph
+    assert "withheld with 3 features: the denominator 0.1 is small" in faithfulness_line(withheld())
+
+
+@pytest.mark.parametrize(("value", "reason"), [(None, None), (0.5, "small")])
+def test_faithfulness_has_a_value_or_a_reason(value, reason):
+    with pytest.raises(ValueError, match="needs a value or the reason why there is none"):
+        Faithfulness(value, None, None, 3, None, None, reason)

@@ -131,10 +131,11 @@ def test_a_bundle_keeps_its_labels(tmp_path):
         label_saes({SITE: path}, {(SITE, 7): FeatureLabel("fever", 0.9)}, source="x")
 
 
-def test_the_command_names_a_circuit_and_draws_its_page_again(tmp_path):
+def test_the_command_names_a_circuit_and_draws_its_page_and_picture_again(tmp_path):
     circuit = example_circuit()
     circuit.save(tmp_path / "c")
-    (tmp_path / "c" / "circuit.html").write_text("old", encoding="utf-8")
+    for file in ("circuit.html", "circuit.png"):
+        (tmp_path / "c" / file).write_text("old", encoding="utf-8")
     node = circuit.features[0]
     place = {"site": str(node.site), "feature": node.feature}
     path = written(tmp_path, {**place, "label": "a new name", "score": 0.7}, {**LINE, "feature": 5000, "score": 0.1})
@@ -146,6 +147,7 @@ def test_the_command_names_a_circuit_and_draws_its_page_again(tmp_path):
     assert circuit_labels(read)[node.site, node.feature] == FeatureLabel("a new name", 0.7)
     assert read.provenance["labels"][0]["source"] == "labels.jsonl"
     assert "a new name" in (tmp_path / "c" / "circuit.html").read_text(encoding="utf-8")
+    assert (tmp_path / "c" / "circuit.png").read_bytes().startswith(b"\x89PNG")
     assert "labels in" in run("import", tmp_path / "c" / "circuit.json", path).stdout
 
 

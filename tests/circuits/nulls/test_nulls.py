@@ -1,5 +1,8 @@
 """Nulls: where there is nothing to find, nothing is found; and a planted circuit stands out."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from tiny_models import random_sae, save_tiny_llama
@@ -31,6 +34,25 @@ def record(found):
     return evaluate(found, draws=2, sizes=(1, 12)).to_json()
 
 
+def pair(at: int) -> dict[str, str]:
+    """Two prompts that differ in their third word."""
+    answers = {"clean_answer": "w8", "patch_answer": "w9"}
+    return {"clean_prefix": f"w1 w{at} w3 w4", "patch_prefix": f"w1 w{at} w7 w4", **answers, "template": f"t{at % 2}"}
+
+
+def test_several_prompts_are_resampled_by_template(found, tmp_path):
+    (tmp_path / "pairs.jsonl").write_text("\n".join(json.dumps(pair(at)) for at in range(10, 14)), encoding="utf-8")
+    model, saes = found.provenance["model"]["path"], str(Path(found.provenance["saes"][0]["path"]).parent)
+    options = {"model": model, "saes": saes, "top_k": 6, "keep_wrong": True}
+    circuit = discover(pairs=tmp_path / "pairs.jsonl", **options)
+    measured = evaluate(circuit, draws=1, sizes=(3,)).to_json()
+    assert measured["spread"] == {"kind": "interval", "over": "templates", "n": 2, "n_left_out": 0}
+    estimates = [measured["faithfulness"], measured["areas"]["kept"]["cpr"], measured["areas"]["as_nodes"]["cmd"]]
+    for estimate in estimates:
+        assert (estimate["value"] is None) == (estimate["reason"] is not None)
+        assert (estimate["low"] is None) == (estimate["value"] is None)
+
+
 def test_every_null_says_what_it_is(record):
     assert list(record["nulls"]) == list(NULLS)
     for null in record["nulls"].values():
@@ -47,7 +69,7 @@ def test_a_dictionary_that_writes_nothing_keeps_nothing(record):
 def test_the_evaluation_agrees_with_the_discovery(found, record):
     assert record["faithfulness"]["value"] == pytest.approx(found.faithfulness.value, abs=1e-5)
     assert record["n_nodes"] == 12
-    assert record["edges"] is None
+    assert record["edges"]["grid"][-1]["absolute"]["value"] == pytest.approx(found.faithfulness.value, abs=1e-4)
 
 
 def test_evaluation_is_repeatable(found, record):

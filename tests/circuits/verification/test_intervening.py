@@ -10,6 +10,7 @@ from circuits.runs.ensemble import Ensemble
 from circuits.verification.intervening import run_interventions
 from circuits.verification.interventions import parse_interventions
 from circuits.verification.measured_nodes import measure_nodes
+from circuits.verification.random_twins import random_twins
 
 
 def after(runs, operation: str, *texts: str):
@@ -91,3 +92,39 @@ def test_interventions_that_meet_are_refused():
         after(runs, "ablate", "resid_post.1/3@2", "resid_post.1/3@*")
     with pytest.raises(ValueError, match="no intervention was given"):
         after(runs, "ablate")
+
+
+def test_the_interval_is_over_references_and_none_for_one_run():
+    several, single = resample_runs(saes_at("resid_post")), contrast_runs(saes_at("resid_post"))
+    active = several.clean_features[several.sites[0]]
+    node = f"{several.sites[0]}/{int(active.feature_id[0])}@{int(active.position[0])}"
+    found = after(several, "to_baseline", node)
+    low, high = found.interval
+    assert low < found.metric_after - found.metric_before < high
+    assert after(several, "ablate", node).interval is None
+    assert after(single, "to_baseline", node).interval is None
+
+
+def test_the_null_acts_on_other_features_that_are_active_there():
+    runs = contrast_runs(saes_at("resid_post"))
+    ensemble, site = Ensemble.lone(runs), runs.sites[1]
+    active = runs.clean_features[site]
+    here = active.feature_id[active.position == 3].tolist()
+    own = parse_interventions("ablate", [f"{site}/{feature}@3" for feature in here[:2]])
+    drawn = random_twins(ensemble, own, n_draws=20, seed=0)
+    assert len(drawn) == 20
+    for twins in drawn:
+        features = {twin.feature for twin in twins}
+        assert len(features) == 2
+        assert features <= set(here[2:])
+        assert {(twin.site, twin.position, twin.operation) for twin in twins} == {(site, 3, "ablate")}
+
+
+def test_there_is_no_null_of_errors_or_of_all_that_is_active():
+    runs = contrast_runs(saes_at("resid_post"))
+    site = runs.sites[1]
+    active = runs.clean_features[site]
+    assert after(runs, "ablate", f"{site}/error@3").null is None
+    every = [f"{site}/{feature}@3" for feature in active.feature_id[active.position == 3].tolist()]
+    assert after(runs, "ablate", *every).null is None
+    assert after(runs, "scale", f"{site}/{int(active.feature_id[0])}@*=1").null == pytest.approx(0, abs=1e-6)

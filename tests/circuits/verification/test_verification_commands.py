@@ -1,6 +1,8 @@
 """`circuits verify|intervene|minimise` on a circuit of a small model on disk."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +11,7 @@ from tiny_models import random_sae, save_tiny_llama
 from circuits.cli import main
 from circuits.discovery import discover
 from circuits.graph.circuit import Circuit
+from circuits.verification.verifying import verify
 from sae.host.sites import Site
 
 
@@ -45,13 +48,39 @@ def test_verify_saves_what_it_measured(found, tmp_path):
     assert "rank correlation" in run("verify", found, "--top", "3", "--out", tmp_path / "text")
 
 
-def test_the_two_measurements_of_edges_agree(found, tmp_path):
-    """Discovery measures edges by blocks; verification by whole held runs."""
+def test_edges_measure_as_in_a_discovery(found, tmp_path):
     before = {(e.source, e.target): e.exact_effect for e in Circuit.load(found).edges}
     printed = run("verify", found, "--top", "50", "--out", tmp_path / "out", "--json")
     assert printed["edges"]
     for edge in printed["edges"]:
         assert edge["exact_effect"] == pytest.approx(before[edge["source"], edge["target"]], abs=1e-4)
+
+
+def test_force_alone_saves_in_place(found, tmp_path):
+    shutil.copytree(found, tmp_path / "circuit")
+    (tmp_path / "circuit" / "notes.txt").write_text("kept")
+    printed = run("verify", tmp_path / "circuit", "--top", "2", "--force", "--json")
+    assert printed["out"] == str(tmp_path / "circuit")
+    assert sum(n.exact_effect is not None for n in Circuit.load(tmp_path / "circuit").nodes) == 2
+    assert (tmp_path / "circuit" / "notes.txt").read_text() == "kept"
+
+
+def test_an_output_that_exists_is_refused_before_anything_is_measured(found, tmp_path):
+    result = CliRunner().invoke(main, ["verify", str(tmp_path / "no circuit"), "--out", str(found)])
+    assert result.exit_code == 1
+    assert "exists already" in result.stderr
+
+
+def test_a_circuit_of_a_learned_mask_is_verified(found):
+    circuit = replace(Circuit.load(found), method="mask")
+    verified, plain = verify(circuit, top=5), verify(found, top=5)
+    assert [e.exact_effect for e in verified.circuit.edges] == [e.exact_effect for e in plain.circuit.edges]
+
+
+@pytest.mark.parametrize(("top", "part", "message"), [(0, {}, "top is 0"), (5, {"nodes": (), "edges": ()}, "no nodes")])
+def test_what_cannot_be_verified_is_said(found, top, part, message):
+    with pytest.raises(ValueError, match=message):
+        verify(replace(Circuit.load(found), **part), top=top)
 
 
 def test_intervene_prints_before_and_after(found):
@@ -61,13 +90,18 @@ def test_intervene_prints_before_and_after(found):
     verified = run("verify", found, "--top", "50", "--out", found.parent / "all", "--json")["nodes"]
     [expected] = [each["exact_effect"] for each in verified if each["id"] == node.id]
     assert change == pytest.approx(expected, abs=1e-4)
+    assert printed["metric"]["change"]["null"] > 0
     assert "KL divergence" in run("intervene", found, "--ablate", f"{node.site}/{node.feature}@*")
 
 
-def test_minimise_saves_a_circuit_no_larger_than_by_rank(found, tmp_path):
+def test_minimise_saves_features_and_edges_that_keep_enough(found, tmp_path):
     printed = run("minimise", found, "--faithfulness", "0.3", "--out", tmp_path / "out", "--json")
-    record, saved = printed["minimised"], Circuit.load(tmp_path / "out")
-    assert record["n_nodes"] == len(saved.features) <= record["n_by_rank"]
-    assert record["bound"] == "value"
-    assert saved.faithfulness.value >= 0.3 - 1e-5
-    assert "by rank alone" in run("minimise", found, "--faithfulness", "0.3", "--out", tmp_path / "text")
+    facts, saved = printed["minimised"], Circuit.load(tmp_path / "out")
+    assert printed["command"] == "circuits minimise"
+    assert facts["judged_by"] == "value"
+    assert facts["nodes"] == len(saved.features) <= facts["from_nodes"]
+    assert saved.faithfulness.value > 0.3
+    assert facts["edges_keep_enough"] == (facts["kept_with_edges"] > 0.3)
+    text = run("minimise", found, "--faithfulness", "0.3", "--nodes-only", "--out", tmp_path / "text")
+    assert "features keep more than 0.3" in text
+    assert Circuit.load(tmp_path / "text").edges == ()

@@ -6,11 +6,12 @@ import pytest
 import torch
 from circuit_cases import behaviour, contrast_runs, host, resample_runs, saes_at
 
+from circuits.effects.edge_effects import NodeTable, score_edges
 from circuits.effects.ensemble_effects import score_ensemble
 from circuits.effects.node_effects import score_nodes
 from circuits.graph.node import Edge, Node
 from circuits.runs.ensemble import Ensemble
-from circuits.runs.places import span_places
+from circuits.runs.places import span_places, token_places
 from circuits.verification.agreement import agreement
 from circuits.verification.measured_edges import measure_edges
 from circuits.verification.measured_nodes import measure_nodes
@@ -103,6 +104,25 @@ def test_all_edges_from_a_node_carry_its_effect_on_the_next_stream():
     after = host().forward(runs.batch, {source: shift}, capture=[target]).activations[target][0, 5]
     expected = (after - runs.clean[target][0, 5]) @ effects.per_run[0][target].gradient[5]
     assert found.sum().item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_edges_of_several_prompts_are_their_mean_and_those_estimated_as_nothing_are_measured():
+    runs = contrast_runs(saes_at("resid_post"))
+    lone = Ensemble.lone(runs)
+    twice = Ensemble((runs, runs), token_places([runs.behaviour.tokens] * 2))
+    source, target = runs.sites[0], runs.sites[1]
+    scored = score_ensemble(lone).per_run[0][source]
+    strongest = int(scored.indirect_effect.abs().argmax())
+    p, f = int(scored.position[strongest]), int(scored.feature_id[strongest])
+    edges = [Edge(f"{source}/{f}@{p}", f"{target}/{feature}@5", 0.0) for feature in range(64)]
+    expected = measure_edges(lone, score_ensemble(lone), edges)
+    torch.testing.assert_close(measure_edges(twice, score_ensemble(twice), edges), expected)
+    ends = {
+        source: NodeTable(torch.tensor([p]), torch.tensor([f])),
+        target: NodeTable(torch.full((64,), 5), torch.arange(64)),
+    }
+    estimated = {edge.target[2] for edge in score_edges(runs, score_ensemble(lone).per_run[0], ends)}
+    assert set(expected.nonzero()[:, 0].tolist()) - estimated
 
 
 def test_agreement_of_equal_effects_is_perfect():

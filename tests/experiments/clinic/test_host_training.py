@@ -14,7 +14,6 @@ from experiments.clinic import corpus, host_data, host_stage, host_training
 from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.document import DocumentBuilder
 from experiments.clinic.host_accuracy import AnswerTest
-from experiments.clinic.host_checkpoint import load_checkpoint, save_checkpoint
 from experiments.clinic.host_config import HostTrainingConfig
 from experiments.clinic.host_data import (
     Batch,
@@ -26,6 +25,7 @@ from experiments.clinic.host_data import (
 from experiments.clinic.host_stage import learning_rate, weighted_loss
 from experiments.clinic.host_training import initial_host, save_host, train_host
 from experiments.clinic.tokenizer import BOS_ID, EOS_ID, PAD_ID, train_tokenizer
+from experiments.training_state import load_training_state, save_training_state
 
 TINY = HostTrainingConfig(
     n_layers=2,
@@ -84,12 +84,12 @@ def test_six_steps_are_three_steps_a_kill_and_three_more(tmp_path, monkeypatch):
     train_host(tmp_path / "whole", TINY)
 
     def save_and_die(path, *state):
-        save_checkpoint(path, *state)
+        save_training_state(path, *state)
         if path.name == "clinical.safetensors":
             raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(host_stage, "save_checkpoint", save_and_die)
+        patch.setattr(host_stage, "save_training_state", save_and_die)
         with pytest.raises(KilledError):
             train_host(tmp_path / "cut", TINY)
     assert not (tmp_path / "cut/host").exists()
@@ -289,10 +289,10 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     optimizer = host_stage._optimizer(model, TINY)
     model(torch.tensor([[1, 5, 6]])).logits.sum().backward()
     optimizer.step()
-    save_checkpoint(tmp_path / "run.safetensors", model, optimizer, {"step": 1})
+    save_training_state(tmp_path / "run.safetensors", model, optimizer, {"step": 1})
     deeper = initial_host(replace(TINY, n_layers=3), 50, seed=0)
     with pytest.raises(ValueError, match="is for a model with other parameters; remove it to start anew"):
-        load_checkpoint(tmp_path / "run.safetensors", deeper, host_stage._optimizer(deeper, TINY))
+        load_training_state(tmp_path / "run.safetensors", deeper, host_stage._optimizer(deeper, TINY))
 
 
 class Parrot(LlamaForCausalLM):

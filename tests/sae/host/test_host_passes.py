@@ -143,3 +143,23 @@ def test_an_edit_of_another_shape_is_refused(tiny_host, batch):
 def test_a_site_that_the_model_lacks_is_named(tiny_host, batch):
     with pytest.raises(ValueError, match=r"no site resid_post\.3, its last is resid_post\.2"):
         tiny_host.capture(batch, [Site("resid_post", 3)])
+
+
+def test_edits_after_a_held_site_are_those_of_a_whole_pass():
+    host = tiny_llama()
+    batch = host.batch([host.tokenise("w1 w2 w3 w4")] * 2)
+    first, second = Site("resid_post", 0), Site("mlp_out", 2)
+    edits = {first: lambda x: 2 * x, second: lambda x: x + 1}
+    expected = host.forward(batch, edits, logits_to_keep=1).logits
+    held = 2 * host.capture(batch, [first])[first]
+    found = host.forward_from(batch, first, held, edits={second: edits[second]}, logits_to_keep=1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_edit_before_the_held_site_is_refused():
+    host = tiny_llama()
+    batch = host.batch([host.tokenise("w1 w2")])
+    site = Site("resid_post", 1)
+    held = host.capture(batch, [site])[site]
+    with pytest.raises(ValueError, match=r"edit at resid_post.0, expected edits after resid_post.1"):
+        host.forward_from(batch, site, held, edits={Site("resid_post", 0): lambda x: x})

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny_models import tiny_llama, tiny_llama_model, tiny_tokenizer
+from tiny_models import VISION, tiny_llama, tiny_llama_model, tiny_tokenizer
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -15,7 +15,7 @@ from sae.host.sites import Site, all_sites
 
 SITES = all_sites(3)
 LINEAR = LINEARISATIONS[1:]
-FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt_neox")
+FAMILIES = ("llama", "qwen2", "qwen3", "gemma2", "gemma3_text", "gemma3", "gpt_neox")
 
 
 def metric(logits):
@@ -131,7 +131,10 @@ def tiny_model(family):
     caps = {"final_logit_softcapping": None} if family.startswith("gemma") else {}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **settings, **caps)).eval()
+        everything = (
+            settings | caps if family != "gemma3" else {"text_config": settings | caps, "vision_config": VISION}
+        )
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **everything)).eval()
         for name, weight in model.named_parameters():
             if "norm" in name and name.endswith("weight"):
                 weight.data += 0.3 * torch.randn_like(weight)

@@ -1,0 +1,1 @@
+"""Continued pre-training of a host on the text of a domain."""

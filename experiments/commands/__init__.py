@@ -1,0 +1,1 @@
+"""The commands of the `experiments` program, one a file."""

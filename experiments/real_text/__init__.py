@@ -1,0 +1,1 @@
+"""A small Llama trained on real text: broad text first, then a domain's."""
