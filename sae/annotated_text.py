@@ -29,8 +29,21 @@ class AnswerPlace:
 
 @dataclass(frozen=True)
 class AnnotatedText:
-    """One document. A text that nothing is known of has neither concepts nor answers."""
+    """One document; a text that nothing is known of has nothing but its text.
+
+    Attributes:
+        text: The text.
+        concepts: Where it says which concept.
+        answers: Where an answer is due.
+        classes: What the whole of it belongs to.
+    """
 
     text: str
     concepts: tuple[TextSpan, ...] = ()
     answers: tuple[AnswerPlace, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """What can be asked of the whole text: its classes, or where it has none the concepts that it says."""
+        return frozenset(self.classes or (span.concept for span in self.concepts))

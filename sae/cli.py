@@ -9,8 +9,11 @@ from sae.commands.doctor import doctor
 from sae.commands.evaluate import evaluate
 from sae.commands.features import features
 from sae.commands.harvest import harvest
+from sae.commands.human import human
 from sae.commands.info import info
 from sae.commands.interpret import interpret
+from sae.commands.localise import localise
+from sae.commands.probe import probe
 from sae.commands.train import EXAMPLE, train
 
 __all__ = ["main"]
@@ -22,5 +25,5 @@ def main() -> None:
     """Train sparse autoencoders on a language model's activations, and look at them."""
 
 
-for command in (harvest, train, info, features, evaluate, compare, interpret, convert, doctor):
+for command in (harvest, train, info, features, evaluate, compare, interpret, localise, probe, human, convert, doctor):
     main.add_command(command)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILE_READERS", "file_kind", "read_text_directory", "read_text_file"]
+__all__ = ["FILE_READERS", "file_kind", "file_lines", "read_text_directory", "read_text_file"]
 
 TEXT_FIELD = "text"
 
@@ -53,7 +53,7 @@ def _shuffled(files: Sequence[Path], seed: int) -> Iterator[str]:
 
 
 def _json_lines(path: Path) -> Iterator[str]:
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(file_lines(path), 1):
         if not line.strip():
             continue
         try:
@@ -68,7 +68,7 @@ def _json_lines(path: Path) -> Iterator[str]:
 
 def _plain_text(path: Path) -> Iterator[str]:
     paragraph: list[str] = []
-    for line in _lines(path):
+    for line in file_lines(path):
         if line.strip():
             paragraph.append(line.rstrip("\n"))
         elif paragraph:
@@ -94,7 +94,12 @@ def _parquet(path: Path) -> Iterator[str]:
         raise ValueError(f"{path} is damaged or no Parquet file: {error}") from None
 
 
-def _lines(path: Path) -> Iterator[str]:
+def file_lines(path: Path) -> Iterator[str]:
+    """The lines of a text file, plain or gzip.
+
+    Raises:
+        ValueError: While reading: it is damaged or not UTF-8.
+    """
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8") as stream:

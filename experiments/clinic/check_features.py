@@ -15,7 +15,6 @@ from experiments.clinic.labels import (
     Detection,
     last_token_detection,
     mean_f1,
-    random_dictionary,
     score_concepts,
     score_token_identity,
 )
@@ -23,6 +22,7 @@ from experiments.clinic.measurement import Measurement, bootstrap
 from experiments.clinic.other_texts import documents
 from experiments.clinic.vignettes import vignette_case
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.random_directions import random_dictionary
 from sae.host.host import HostModel
 from sae.host.sites import Site
 

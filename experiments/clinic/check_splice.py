@@ -12,10 +12,11 @@ from torch import Tensor
 from experiments.clinic.answering import answers, single_token
 from experiments.clinic.case_sampling import paired_cases
 from experiments.clinic.labelled_text import label_documents, site_activations
-from experiments.clinic.labels import random_dictionary, zero_dictionary
+from experiments.clinic.labels import zero_dictionary
 from experiments.clinic.measurement import Measurement, bootstrap, share
 from experiments.clinic.other_texts import documents
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.random_directions import random_dictionary
 from sae.evaluation.spliced_loss import measure_spliced_loss
 from sae.host.host import Edit, HostModel
 from sae.host.sites import Site

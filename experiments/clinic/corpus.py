@@ -8,10 +8,10 @@ from itertools import count
 
 from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.document import Document
-from experiments.clinic.labelled_text import concepts_of_span
+from experiments.clinic.ground_truth import PARENTS, annotated, classified_prompts, labelled_texts, unseen_texts
 from experiments.clinic.negation import denied_pairs
 from experiments.clinic.other_texts import documents as clinical_documents
-from sae.annotated_text import AnnotatedText, AnswerPlace, TextSpan
+from sae.annotated_text import AnnotatedText
 
 __all__ = ["CHUNK_DOCUMENTS", "ClinicCorpus", "broad_texts", "clinic_corpus", "clinical_texts", "document_chunk"]
 
@@ -30,7 +30,10 @@ GENERATORS: dict[str, Callable[[int, int, str], list[Document]]] = {
 
 
 class ClinicCorpus:
-    """What the entry point names: called for the texts of a corpus; it also knows where their answers are due."""
+    """What the entry point names: called for the texts of a corpus; it also knows what they say.
+
+    Only of ``clinical``: of ``broad`` the other methods give None.
+    """
 
     def __call__(self, name: str, *, split: str = "train", seed: int = 0) -> Iterator[str]:
         """An endless stream of the texts of ``clinic:NAME``.
@@ -49,7 +52,7 @@ class ClinicCorpus:
     def annotated_texts(self, name: str, *, split: str = "train", seed: int = 0) -> Iterator[AnnotatedText]:
         """The same stream with every concept that its texts express, and its answers that nothing before gives away."""
         _check(name, split)
-        return map(_annotated, _documents(name, split, seed))
+        return map(annotated, _documents(name, split, seed))
 
     def answer_prompts(self, name: str, *, seed: int = 0) -> Iterator[str] | None:
         """Prompts after which a diagnosis is due that nothing before gave away, one of a validation document at most.
@@ -72,7 +75,30 @@ class ClinicCorpus:
         _check(name, ANSWER_SPLIT)
         if name != "clinical":
             return None
-        return ((_annotated(asserted), _annotated(denied)) for asserted, denied in denied_pairs(seed))
+        return ((annotated(asserted), annotated(denied)) for asserted, denied in denied_pairs(seed))
+
+    def labelled_documents(self, name: str, *, seed: int = 0) -> Iterator[AnnotatedText] | None:
+        """Test documents whose concepts are marked."""
+        return self._known(name, labelled_texts, seed)
+
+    def unseen_documents(self, name: str, *, seed: int = 0) -> Iterator[AnnotatedText] | None:
+        """Test vignettes in synonyms that only the glossary of the training text uses."""
+        return self._known(name, unseen_texts, seed)
+
+    def classified_documents(self, name: str, *, seed: int = 0) -> Iterator[AnnotatedText] | None:
+        """Test prompts with the classes of the diagnosis that they do not name."""
+        return self._known(name, classified_prompts, seed)
+
+    def concept_parents(self, name: str) -> dict[str, tuple[str, ...]] | None:
+        """The wider concepts of each concept."""
+        _check(name, ANSWER_SPLIT)
+        return PARENTS if name == "clinical" else None
+
+    def _known(
+        self, name: str, read: Callable[[int], Iterator[AnnotatedText]], seed: int
+    ) -> Iterator[AnnotatedText] | None:
+        _check(name, ANSWER_SPLIT)
+        return read(seed) if name == "clinical" else None
 
 
 clinic_corpus = ClinicCorpus()
@@ -119,23 +145,6 @@ def _documents(name: str, split: str, seed: int) -> Iterator[Document]:
     """Chunk after chunk, without end."""
     for chunk in count():
         yield from document_chunk(name, chunk, split=split, seed=seed)
-
-
-def _annotated(document: Document) -> AnnotatedText:
-    """The document's spans as concepts; where a diagnosis is due, the prompt's end stands for it as yet unsaid."""
-    said = [
-        TextSpan(span.start, span.end, concept)
-        for span in document.spans
-        for concept in concepts_of_span(span.concept, document.text[span.start : span.end])
-    ]
-    due = [point for point in document.answer_points if not point.revealed]
-    unsaid = [
-        TextSpan(point.prompt_end - 1, point.prompt_end, f"latent:{point.answer}")
-        for point in due
-        if point.kind == "diagnosis"
-    ]
-    answers = tuple(AnswerPlace(point.prompt_end, point.answer) for point in due)
-    return AnnotatedText(document.text, (*said, *unsaid), answers)
 
 
 def _diagnosis_prompts(name: str, seed: int) -> Iterator[str]:

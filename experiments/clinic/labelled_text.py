@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from experiments.clinic.document import Document
+from experiments.clinic.ground_truth import concepts_of_span
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
@@ -21,8 +22,6 @@ __all__ = ["LabelledText", "concepts_of_span", "label_documents", "site_activati
 
 MIN_MENTIONS = 8
 """Concepts with fewer units on either split are not scored."""
-
-_DIGITS = set("0123456789")
 
 
 @dataclass(frozen=True)
@@ -59,19 +58,6 @@ class LabelledText:
     def family(self, prefix: str) -> list[int]:
         """Columns of the concepts that begin with `prefix`."""
         return [column for column, concept in enumerate(self.concepts) if concept.startswith(prefix)]
-
-
-def concepts_of_span(concept: str, text: str) -> list[str]:
-    """All concepts that a recorded span stands for.
-
-    A mention of a finding counts for its polarity (``pos:fever``, ``neg:fever``) and for the finding itself:
-    ``finding:fever`` where it is told in words, ``measure:fever`` where a value is given.
-    """
-    family, _, name = concept.partition(":")
-    if family not in ("pos", "neg"):
-        return [concept]
-    kind = "measure" if _DIGITS & set(text) else "finding"
-    return [concept, f"{kind}:{name}"]
 
 
 def label_documents(host: HostModel, documents: Sequence[Document]) -> LabelledText:

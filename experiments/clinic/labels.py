@@ -16,7 +16,6 @@ __all__ = [
     "feature_labels",
     "last_token_detection",
     "mean_f1",
-    "random_dictionary",
     "score_concepts",
     "score_token_identity",
     "zero_dictionary",
@@ -119,29 +118,6 @@ def score_token_identity(text: LabelledText) -> ConceptScores:
         f1.append(2 * true_positives / (n_fired + text.truth[split].sum(dim=0)).clamp(min=1))
     best_a, index = f1[0].max(dim=0)
     return ConceptScores(seen[index], best_a, f1[1].gather(0, index[None])[0])
-
-
-def random_dictionary(activations: Float[Tensor, "tokens d_model"], like: SAE, *, l0: float, seed: int = 0) -> SAE:
-    """Random directions of the same number, with the threshold that gives the same L0; the null of every score.
-
-    The decoder is the encoder, scaled so that one active feature reproduces its own projection.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    directions = torch.randn(like.d_sae, like.d_model, generator=generator)
-    directions = directions / directions.norm(dim=1, keepdim=True)
-    mean = activations.mean(dim=0)
-    sample = activations[torch.randperm(len(activations), generator=generator)[:2000]]
-    pre_acts = (sample - mean) @ directions.T
-    n_active = max(1, round(l0 * len(sample)))
-    threshold = pre_acts.flatten().topk(n_active).values[-1].clamp(min=0)
-    return SAE(
-        encoder_rows=directions,
-        b_enc=-directions @ mean,
-        decoder_rows=directions,
-        b_dec=mean,
-        threshold=threshold.expand(like.d_sae).clone(),
-        site=like.site,
-    )
 
 
 def zero_dictionary(like: SAE) -> SAE:

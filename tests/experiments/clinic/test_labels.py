@@ -10,12 +10,12 @@ from experiments.clinic.labels import (
     feature_labels,
     last_token_detection,
     mean_f1,
-    random_dictionary,
     score_concepts,
     score_token_identity,
     zero_dictionary,
 )
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.random_directions import random_dictionary
 
 # Eight tokens, the middle two of each half form one mention of "cold"; two documents, one per split.
 UNIT = torch.tensor([0, 1, 1, 2, 3, 4, 4, 5])

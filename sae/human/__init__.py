@@ -1,0 +1,1 @@
+"""Rating by people: a blinded page to hand out, and what the answers say."""
