@@ -138,11 +138,6 @@ def _texts(name: str, split: str, seed: int) -> Iterator[str]:
 
 def _documents(name: str, split: str, seed: int) -> Iterator[Document]:
     """Chunk after chunk, without end."""
-    return (document.text for document in _documents(name, split, seed))
-
-
-def _documents(name: str, split: str, seed: int) -> Iterator[Document]:
-    """Chunk after chunk, without end."""
     for chunk in count():
         yield from document_chunk(name, chunk, split=split, seed=seed)
 

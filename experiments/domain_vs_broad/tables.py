@@ -23,7 +23,7 @@ def two_by_two_table(comparison: Comparison) -> Table:
         l0, arms = comparison.middle(text), comparison.arms[text]
         nulls = {NULLS[name]: arms.at(name, EV, l0) for name in NULL_ARMS}
         for arm in (DOMAIN, BROAD):
-            cells = {
+            cells: dict[str, Measurement | str] = {
                 "explained variance": arms.at(arm, EV, l0),
                 "delta CE": arms.at(arm, COST, l0),
                 "loss recovered (mean)": arms.at(arm, RECOVERED, l0),
@@ -91,7 +91,7 @@ def host_table(comparisons: list[Comparison]) -> Table:
     rows = []
     for comparison in comparisons:
         for text in TEXTS:
-            cells = {
+            cells: dict[str, Measurement | str] = {
                 "explained variance, domain less broad": comparison.advantage(DOMAIN, text, EV),
                 "delta CE, domain less broad": comparison.advantage(DOMAIN, text, COST),
                 "at L0": f"{comparison.middle(text):.3g}",
