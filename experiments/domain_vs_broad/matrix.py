@@ -34,7 +34,7 @@ class Cell:
 
 
 def cells_of(profile: Profile) -> list[Cell]:
-    """All cells, those of the first seed first: a run that is cut short has whole comparisons of fewer seeds."""
+    """All cells, in each host those of the first seed first: fewer seeds are a comparison too."""
     return [Cell(host, ARMS[arm], seed) for seed in profile.seeds for host, _ in profile.hosts for arm in profile.arms]
 
 

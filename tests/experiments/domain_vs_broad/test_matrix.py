@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from experiments.domain_vs_broad.matrix import cells_of, plan_text
 from experiments.domain_vs_broad.profiles import Profile, profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
+from experiments.real_text.hosts import SMALL
 from experiments.report.report_files import read_report, write_report
 from sae.dictionary.autoencoder import SAE
 
@@ -115,11 +117,34 @@ def test_arms_are_matched_in_tokens_but_for_one():
 
 def test_an_unknown_profile_is_refused():
     with pytest.raises(ValueError, match="profile 'huge' is unknown, expected one of: clinic"):
-        profile_of("huge")
+        profile_of("huge", work=Path("work"))
+
+
+def test_real_text_needs_text_and_tells_nobody_where_it_lies(tmp_path):
+    with pytest.raises(ValueError, match="profile 'real-text' needs text, expected --data DIR"):
+        profile_of("real-text", work=tmp_path)
+    wanted = profile_of("real-text", work=tmp_path / "work", data=tmp_path / "data", seeds=2)
+    assert wanted.seeds == (0, 1)
+    assert wanted.to_json()["domain"] == "DATA/medical"
+    assert str(tmp_path) not in json.dumps(wanted.to_json())
+
+
+def test_hosts_of_real_text_are_built_where_the_profile_looks_for_them(tmp_path, monkeypatch):
+    built = []
+    monkeypatch.setattr(profiles, "train_real_text_hosts", lambda *arguments, **options: built.append(arguments))
+    wanted = profile_of("real-text", work=tmp_path / "work", data=tmp_path / "data")
+    profiles.build_hosts(wanted, tmp_path / "work", device="cpu")
+    assert built == [(tmp_path / "data", tmp_path / "work" / "hosts", SMALL)]
+    assert dict(wanted.hosts)["after"] == str(tmp_path / "work" / "hosts" / "adapted" / "host")
+
+
+def test_other_profiles_build_no_hosts(profile, tmp_path, monkeypatch):
+    monkeypatch.setattr(profiles, "train_real_text_hosts", None)
+    profiles.build_hosts(profile, tmp_path)
 
 
 def test_the_command_plans_runs_and_reports(profile, matrix, monkeypatch, tmp_path):
-    monkeypatch.setitem(profiles.PROFILES, "tiny", lambda: profile)
+    monkeypatch.setitem(profiles.PROFILES, "tiny", lambda work, data: profile)
     monkeypatch.setattr(experiment, "profile_of", profile_of)
     common = ["run", "domain-vs-broad", "--profile", "tiny", "--work", str(matrix.directory)]
     planned = CliRunner().invoke(main, [*common, "--dry-run"])
