@@ -27,7 +27,7 @@ class Comparison:
         """By evaluation text."""
         matrix = self.matrix
         tables = {
-            arm: [load_tables(matrix.cell_directory(cell)) for cell in self._cells(arm)] for arm in matrix.profile.arms
+            arm: [load_tables(matrix.cell_directory(cell)) for cell in self.cells(arm)] for arm in matrix.profile.arms
         } | {arm: [load_tables(matrix.null_directory(self.host, arm))] for arm in NULL_ARMS}
         return {text: Arms({arm: [found[text] for found in seeds] for arm, seeds in tables.items()}) for text in TEXTS}
 
@@ -53,5 +53,6 @@ class Comparison:
         pair = Arms({"first": seeds[:1], "second": seeds[1:2]})
         return pair.difference("second", "first", metric, l0 or self.middle(text))
 
-    def _cells(self, arm: str) -> list[Cell]:
+    def cells(self, arm: str) -> list[Cell]:
+        """Of this host, one a seed."""
         return [cell for cell in self.matrix.cells if (cell.host, cell.arm.name) == (self.host, arm)]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from experiments.domain_vs_broad.arms import ARMS, BROAD
 from experiments.domain_vs_broad.cell_evaluation import TEXTS
 from experiments.domain_vs_broad.comparison import Comparison
+from experiments.domain_vs_broad.feature_tables import overlap_table, use_table
 from experiments.domain_vs_broad.figures import curve_figure
 from experiments.domain_vs_broad.running import Matrix
 from experiments.domain_vs_broad.tables import class_table, host_table, matched_table, two_by_two_table
@@ -40,6 +41,11 @@ def matrix_report(matrix: Matrix) -> Report:
         sections=(
             Section("The two by two", tables=tuple(two_by_two_table(each) for each in comparisons)),
             *(_host_section(each) for each in comparisons),
+            Section(
+                "Features",
+                "How many features a text uses, and which ones arms share.",
+                tuple(table(each) for table in (use_table, overlap_table) for each in comparisons),
+            ),
             Section("Before and after adaptation", tables=(host_table(comparisons),)),
             Section("Arms and text", tables=(_arm_table(matrix), _text_table(matrix))),
         ),

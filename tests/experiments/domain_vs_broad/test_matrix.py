@@ -19,6 +19,7 @@ from experiments.domain_vs_broad.running import Matrix, run_matrix
 from experiments.real_text.hosts import SMALL
 from experiments.report.report_files import read_report, write_report
 from sae.dictionary.autoencoder import SAE
+from sae.evaluation.table_files import load_table
 
 WORDS = {"domain": range(22), "broad": range(22, 44)}
 
@@ -75,6 +76,23 @@ def test_each_arm_is_better_on_its_own_words(matrix):
     assert rows["trained on domain, judged on domain"].low > rows["trained on broad, judged on domain"].high
     assert rows["trained on broad, judged on broad"].low > rows["trained on domain, judged on broad"].high
     assert "more" in report.findings[0]
+
+
+def test_features_in_use_are_counted_at_the_middle_l0(matrix):
+    table = next(table for table in matrix_report(matrix).tables if table.name == "use_after")
+    rows = {row.label: row.cells for row in table.rows}
+    for cell in matrix.cells:
+        sums = load_table(matrix.cell_directory(cell) / "broad.safetensors").dictionaries["l0-6"]
+        assert int(rows[f"{cell.arm.name}, on broad text"]["alive"]) == int((sums.fire_documents >= 2).sum())
+        assert int(rows[f"{cell.arm.name}, on broad text"]["dead"]) == int((sums.fire_counts == 0).sum())
+
+
+def test_a_fine_tuned_arm_shares_more_than_a_random_rotation(matrix):
+    table = next(table for table in matrix_report(matrix).tables if table.name == "overlap_after")
+    rows = {row.label: row for row in table.rows}
+    assert set(rows) == {"broad", "fine-tuned"}
+    assert all(row.nulls["turned at random"].value == 0 for row in rows.values())
+    assert "domain's second seed" not in rows["broad"].cells
 
 
 def test_the_report_is_whole(matrix, tmp_path):
