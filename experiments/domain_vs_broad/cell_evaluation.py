@@ -10,10 +10,10 @@ from experiments.domain_vs_broad.cell_training import dictionary_name
 from experiments.domain_vs_broad.profiles import Profile
 from experiments.domain_vs_broad.texts import EvaluationText, TrainingRows
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.random_directions import random_dictionary_of_density
 from sae.evaluation.collecting import collect
 from sae.evaluation.degenerate import constant_sae, pca_sae
 from sae.evaluation.document_statistics import EvaluationTable
-from sae.evaluation.nulls import random_dictionary
 from sae.evaluation.survey import survey
 from sae.evaluation.table_files import load_table, save_table
 from sae.host.host import HostModel
@@ -62,6 +62,8 @@ def null_arms(profile: Profile, rows: TrainingRows, *, seed: int = 0) -> dict[st
         return torch.full((profile.d_sae,), l0 / profile.d_sae, dtype=torch.float64)
 
     return {
-        "random": {dictionary_name(l0): random_dictionary(sample, density(l0), seed=seed) for l0 in profile.l0},
+        "random": {
+            dictionary_name(l0): random_dictionary_of_density(sample, density(l0), seed=seed) for l0 in profile.l0
+        },
         "pca": {dictionary_name(l0): pca_sae(sample, min(sample.shape[1], round(l0))) for l0 in profile.l0},
     }

@@ -155,7 +155,7 @@ class _Work:
 
         from sae.corpora import read_corpus
         from sae.interpretation.free_scores import FREE_SCORERS
-        from sae.interpretation.random_null import random_dictionary, site_sample, with_random_null
+        from sae.interpretation.random_null import random_counterpart, site_sample, with_random_null
         from sae.interpretation.roles import Role
 
         is_free = judge.name.startswith("scripted:") and not judge.name.endswith("oracle")
@@ -166,7 +166,7 @@ class _Work:
         settings = replace(self.settings, scorers=scorers, explainer=explainer)
         x = site_sample(self.host, self.sae, read_corpus(self.corpus, seed=self.options["seed"]))
         density = self.material.text.density(Role.EXPLAIN, Role.SCORE)
-        dictionary = random_dictionary(self.sae.to("cpu"), density, x, seed=self.options["seed"]).to(self.host.device)
+        dictionary = random_counterpart(self.sae.to("cpu"), density, x, seed=self.options["seed"]).to(self.host.device)
         rows = with_random_null(found.rows, dictionary, self.plan.features, settings, judge, self._gather)
         return replace(found, rows=tuple(rows))
 

@@ -15,11 +15,11 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.random_directions import random_dictionary_of_density
 from sae.evaluation.cross_fitted_ridge import CrossFit, cross_fit
 from sae.evaluation.degenerate import constant_sae, pca_sae
 from sae.evaluation.document_activations import DocumentActivations
 from sae.evaluation.metrics import Sums
-from sae.evaluation.nulls import random_dictionary
 from sae.evaluation.shrinkage import rescaled, rescaled_features
 from sae.measurement import Measurement, bootstrap
 
@@ -225,7 +225,7 @@ def _random_of(x: Tensor, wanted: float, d_sae: int, seed: int) -> SAE:
 
     def of(log_density: float) -> SAE:
         density = torch.full((d_sae,), log_density, dtype=torch.float64).exp()
-        return random_dictionary(sample, density, seed=seed)
+        return random_dictionary_of_density(sample, density, seed=seed)
 
     for _ in range(SEARCH_STEPS):
         middle = (low + high) / 2

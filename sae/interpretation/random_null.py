@@ -8,24 +8,23 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from sae.activations.documents import DocumentReader, batches_of_similar_length
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.random_directions import random_dictionary_of_density
 from sae.host.host import HostModel
 from sae.interpretation.interpret import Settings, interpret, plan_interpretation
 from sae.interpretation.judges.request import JudgeBackend
 from sae.interpretation.material import Material
 from sae.interpretation.summary import Row
 
-__all__ = ["random_dictionary", "site_sample", "with_random_null"]
+__all__ = ["random_counterpart", "site_sample", "with_random_null"]
 
 SAMPLE_TOKENS = 16_384
 """Tokens that thresholds are set on."""
 BATCH_TOKENS = 8192
-FEATURES_AT_A_TIME = 1024
 SEED = 7_919_000
 """Added to the seed: a dictionary may have been initialised with the same small one."""
 
@@ -54,10 +53,10 @@ def with_random_null(
     return [replace(row, random=found.get(row.name)) for row in rows]
 
 
-def random_dictionary(
+def random_counterpart(
     like: SAE, density: Float64[Tensor, " d_sae"], x: Float[Tensor, "tokens d_model"], *, seed: int = 0
 ) -> SAE:
-    """Random unit directions around the mean, as dense as the features of a dictionary, up to half of the tokens.
+    """Random directions as dense as the features of a dictionary, of a seed that no dictionary began with.
 
     Args:
         like: The dictionary.
@@ -65,22 +64,7 @@ def random_dictionary(
         x: Activations at its site, to set the thresholds on.
         seed: Of the directions.
     """
-    generator = torch.Generator().manual_seed(SEED + seed)
-    directions = normalize(torch.randn(like.d_sae, like.d_model, generator=generator))
-    mean = x.mean(0)
-    n_active = (density * len(x)).round().long().clamp(max=len(x) // 2)
-    thresholds = [
-        _exceeded_by((x - mean) @ rows.T, counts)
-        for rows, counts in zip(directions.split(FEATURES_AT_A_TIME), n_active.split(FEATURES_AT_A_TIME), strict=True)
-    ]
-    return SAE(
-        encoder_rows=directions,
-        b_enc=-directions @ mean,
-        decoder_rows=directions.clone(),
-        b_dec=mean,
-        threshold=torch.cat(thresholds).clamp(min=0),
-        site=like.site,
-    )
+    return random_dictionary_of_density(x, density, site=like.site, seed=SEED + seed)
 
 
 def site_sample(host: HostModel, sae: SAE, texts: Iterable[str]) -> Float[Tensor, "tokens d_model"]:
@@ -97,13 +81,3 @@ def site_sample(host: HostModel, sae: SAE, texts: Iterable[str]) -> Float[Tensor
         batch = host.batch([document.ids for document in documents])
         rows.append(host.capture(batch, [sae.site])[sae.site][batch.node_mask].float().cpu())
     return torch.cat(rows)
-
-
-def _exceeded_by(
-    pre_acts: Float[Tensor, "tokens features"], n: Int64[Tensor, " features"]
-) -> Float[Tensor, " features"]:
-    """Of each feature a value that `n` of the tokens exceed, half-way to the next one on either side."""
-    ordered = pre_acts.sort(dim=0, descending=True).values
-    beyond = ordered[:1] + (ordered[:1] - ordered[-1:])
-    padded = torch.cat([beyond, ordered])
-    return (padded.gather(0, n[None]) + padded.gather(0, n[None] + 1))[0] / 2

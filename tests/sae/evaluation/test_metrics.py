@@ -7,12 +7,13 @@ import torch
 from evaluation_cases import SITE, all_activations, documents
 from tiny_models import random_sae
 
+from sae.dictionary.random_directions import random_dictionary_of_density
 from sae.evaluation.answer_change import answer_change
 from sae.evaluation.collecting import collect
 from sae.evaluation.degenerate import constant_sae, identity_sae, scaling_sae
 from sae.evaluation.feature_use import feature_use
 from sae.evaluation.metrics import METRICS, measure, measure_difference
-from sae.evaluation.nulls import NULLS, null_dictionaries, random_dictionary
+from sae.evaluation.nulls import NULLS, null_dictionaries
 from sae.evaluation.position_classes import EXCLUDED
 from sae.evaluation.survey import Survey
 from sae.evaluation.table_files import load_table, save_table
@@ -263,7 +264,7 @@ def test_nulls_have_the_dictionarys_l0(surveyed):
 
 
 def test_a_random_dictionary_is_scaled_as_well_as_can_be(surveyed, x):
-    null = random_dictionary(x, surveyed.density)
+    null = random_dictionary_of_density(x, surveyed.density)
     error = x - null.decode(null.encode(x))
     product = float((error * (x - error - (x - error).mean(0))).sum())
 
@@ -273,7 +274,7 @@ def test_a_random_dictionary_is_scaled_as_well_as_can_be(surveyed, x):
 
 
 def test_a_silent_dictionary_has_a_silent_null(x):
-    null = random_dictionary(x, torch.zeros(8, dtype=torch.float64))
+    null = random_dictionary_of_density(x, torch.zeros(8, dtype=torch.float64))
 
     assert null.encode(x).count_nonzero() == 0
     torch.testing.assert_close(null.decode(null.encode(x))[0], x.double().mean(0).float())
