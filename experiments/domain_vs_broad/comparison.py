@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from experiments.domain_vs_broad.arms import BROAD
+from experiments.domain_vs_broad.arms import BROAD, DOMAIN
 from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS, load_tables
 from experiments.domain_vs_broad.matched_l0 import Arms, matched_grid
 from experiments.domain_vs_broad.matrix import Cell
@@ -12,7 +12,7 @@ from sae.measurement import Measurement
 
 __all__ = ["Comparison"]
 
-N_GRID = 4
+N_GRID = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,27 +31,38 @@ class Comparison:
         } | {arm: [load_tables(matrix.null_directory(self.host, arm))] for arm in NULL_ARMS}
         return {text: Arms({arm: [found[text] for found in seeds] for arm, seeds in tables.items()}) for text in TEXTS}
 
-    def grid(self, text: str) -> list[float]:
-        """L0s on a text that every arm's curve covers."""
-        return matched_grid(self.arms[text], [*self.matrix.profile.arms, *NULL_ARMS], N_GRID)
+    def grid(self, text: str, arm: str = DOMAIN) -> list[float]:
+        """L0s on a text that the curves of an arm and of the broad arm both cover; none where there is no such L0."""
+        return matched_grid(self.arms[text], [arm, BROAD], N_GRID)
 
-    def middle(self, text: str) -> float:
-        """The L0 in the middle of the log scale, at which single numbers are given."""
-        low, *_, high = self.grid(text)
-        return float((low * high) ** 0.5)
+    def middle(self, text: str, arm: str = DOMAIN) -> float | None:
+        """The L0 in the middle of these on the log scale."""
+        grid = self.grid(text, arm)
+        return float((grid[0] * grid[-1]) ** 0.5) if grid else None
 
-    def advantage(self, arm: str, text: str, metric: str, l0: float | None = None) -> Measurement:
+    def why_unmatched(self, text: str, arm: str = DOMAIN) -> str:
+        """What an arm and the broad arm cover, where that is nothing in common."""
+        ranges = ((name, *self.arms[text].l0_range(name)) for name in (arm, BROAD))
+        covered = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, low, high in ranges)
+        return f"no L0 is covered by both ({covered})"
+
+    def reaches(self, arm: str, text: str, l0: float) -> bool:
+        """Whether the curve of an arm covers an L0."""
+        low, high = self.arms[text].l0_range(arm)
+        return low <= l0 <= high
+
+    def advantage(self, arm: str, text: str, metric: str, l0: float) -> Measurement:
         """A metric of an arm less that of the broad arm, at equal L0 on a text."""
-        return self.arms[text].difference(arm, BROAD, metric, l0 or self.middle(text))
+        return self.arms[text].difference(arm, BROAD, metric, l0)
 
-    def between_seeds(self, text: str, metric: str, l0: float | None = None) -> Measurement:
+    def between_seeds(self, text: str, metric: str, l0: float) -> Measurement:
         """The same between two seeds of the broad arm: what nothing but another seed makes of it."""
         own = self.arms[text]
         seeds = own.tables[BROAD]
         if len(seeds) < 2:
             return Measurement(None, None, None, own.n_documents, reason="there is one seed only")
         pair = Arms({"first": seeds[:1], "second": seeds[1:2]})
-        return pair.difference("second", "first", metric, l0 or self.middle(text))
+        return pair.difference("second", "first", metric, l0)
 
     def cells(self, arm: str) -> list[Cell]:
         """Of this host, one a seed."""

@@ -115,19 +115,10 @@ class _Curve:
 
 
 def matched_grid(arms: Arms, names: Sequence[str], n_points: int) -> list[float]:
-    """L0s, evenly spaced on the log scale, that the curves of all arms cover.
-
-    Raises:
-        ValueError: No L0 is covered by all; the message says what each arm covers.
-    """
-    ranges = {name: arms.l0_range(name) for name in names}
-    low, high = max(low for low, _ in ranges.values()), min(high for _, high in ranges.values())
-    if low > high:
-        covered = ", ".join(f"{name} {low:.3g} to {high:.3g}" for name, (low, high) in ranges.items())
-        raise ValueError(
-            f"no L0 is covered by every arm ({covered}), expected ranges that meet; add L0s to the profile"
-        )
-    return [float(l0) for l0 in np.geomspace(low, high, n_points)]
+    """L0s, evenly spaced on the log scale, that the curves of all these arms cover; none where they do not meet."""
+    ranges = [arms.l0_range(name) for name in names]
+    low, high = max(low for low, _ in ranges), min(high for _, high in ranges)
+    return [float(l0) for l0 in np.geomspace(low, high, n_points)] if low <= high else []
 
 
 def _interpolated(

@@ -57,7 +57,7 @@ def _host_section(comparison: Comparison) -> Section:
     tables = tuple(matched_table(comparison, text) for text in TEXTS)
     return Section(
         f"At equal L0, host {comparison.host} adaptation",
-        "Each arm's curve over log L0 is read at L0s that the curves of all arms cover.",
+        "Each arm's curve over log L0 is read at L0s that it and the broad arm both cover, and compared there.",
         tables if classes is None else (*tables, classes),
         tuple(curve_figure(comparison, metric) for metric in ("explained_variance", "delta_ce")),
     )
@@ -66,11 +66,13 @@ def _host_section(comparison: Comparison) -> Section:
 def _findings(comparison: Comparison) -> Iterator[str]:
     """What the last host says, a sentence for each arm and text."""
     for text in TEXTS:
-        l0 = comparison.middle(text)
         for arm in comparison.matrix.profile.arms:
             if arm == BROAD:
                 continue
-            difference = comparison.advantage(arm, text, "explained_variance")
+            if (l0 := comparison.middle(text, arm)) is None:
+                yield f"Judged on {text} text, `{arm}` and the broad arm: {comparison.why_unmatched(text, arm)}."
+                continue
+            difference = comparison.advantage(arm, text, "explained_variance", l0)
             yield (
                 f"Judged on {text} text at L0 {l0:.3g}, `{arm}` ({ARMS[arm].meaning}) explains {_compared(difference)} "
                 "variance than the broad arm."

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from experiments.domain_vs_broad.arms import ARMS, BROAD, DOMAIN
+from experiments.domain_vs_broad.arms import BROAD, DOMAIN
 from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS
 from experiments.domain_vs_broad.comparison import Comparison
 from experiments.report.contents import Row, Table
@@ -14,6 +14,7 @@ __all__ = ["class_table", "host_table", "matched_table", "two_by_two_table"]
 EV, COST, RECOVERED = "explained_variance", "delta_ce", "recovered_from_mean"
 NULLS = {"random": "random directions", "pca": "principal components"}
 SEEDS = "second seed"
+DIFFERENCE = "explained variance less broad"
 
 
 def two_by_two_table(comparison: Comparison) -> Table:
@@ -21,7 +22,10 @@ def two_by_two_table(comparison: Comparison) -> Table:
     rows = []
     for text in TEXTS:
         l0, arms = comparison.middle(text), comparison.arms[text]
-        nulls = {NULLS[name]: arms.at(name, EV, l0) for name in NULL_ARMS}
+        if l0 is None:
+            rows.append(Row(f"judged on {text}", {"explained variance": comparison.why_unmatched(text)}))
+            continue
+        nulls = {NULLS[name]: arms.at(name, EV, l0) for name in NULL_ARMS if comparison.reaches(name, text, l0)}
         for arm in (DOMAIN, BROAD):
             cells: dict[str, Measurement | str] = {
                 "explained variance": arms.at(arm, EV, l0),
@@ -45,44 +49,52 @@ def matched_table(comparison: Comparison, text: str) -> Table:
     return Table(
         f"matched_{comparison.host}_{text}",
         f"Arms less the broad arm at equal L0, judged on {text} text, host {comparison.host} adaptation",
-        ("explained variance less broad", "delta CE less broad", "explained variance", "delta CE"),
+        (DIFFERENCE, "delta CE less broad", "explained variance", "delta CE"),
         tuple(_matched_rows(comparison, text)),
         (SEEDS,),
-        "Differences are paired by document; their intervals are over documents and seeds. The null is the difference "
-        "between two seeds of the broad arm.",
+        "Each arm at L0s that its curve and that of the broad arm both cover. Differences are paired by document; "
+        "intervals are over documents and seeds. The null is the difference between two seeds of the broad arm.",
     )
 
 
 def _matched_rows(comparison: Comparison, text: str) -> Iterator[Row]:
     arms = comparison.arms[text]
-    for l0 in comparison.grid(text):
-        between_seeds = comparison.between_seeds(text, EV, l0)
-        for arm in comparison.matrix.profile.arms:
+    for arm in comparison.matrix.profile.arms:
+        if arm == BROAD:
+            continue
+        if not (grid := comparison.grid(text, arm)):
+            yield Row(arm, {DIFFERENCE: comparison.why_unmatched(text, arm)})
+        for l0 in grid:
             cells: dict[str, Measurement | str] = {
+                DIFFERENCE: comparison.advantage(arm, text, EV, l0),
+                "delta CE less broad": comparison.advantage(arm, text, COST, l0),
                 "explained variance": arms.at(arm, EV, l0),
                 "delta CE": arms.at(arm, COST, l0),
             }
-            if arm != BROAD:
-                cells["explained variance less broad"] = comparison.advantage(arm, text, EV, l0)
-                cells["delta CE less broad"] = comparison.advantage(arm, text, COST, l0)
-            yield Row(f"L0 {l0:.3g}, {ARMS[arm].name}", cells, {} if arm == BROAD else {SEEDS: between_seeds})
+            yield Row(f"{arm}, L0 {l0:.3g}", cells, {SEEDS: comparison.between_seeds(text, EV, l0)})
 
 
 def class_table(comparison: Comparison) -> Table | None:
-    """Explained variance by kind of position on the domain's text; None where no position is known to be special."""
+    """Explained variance by kind of position on the domain's text; None where no position is known to
+    be special, or the domain and the broad arm share no L0.
+    """
     arms, l0 = comparison.arms[DOMAIN], comparison.middle(DOMAIN)
+    if l0 is None:
+        return None
     n_tokens = arms.tables[DOMAIN][0].text.n_tokens.sum(0)
     known = [name for name, n in zip(CLASSES, n_tokens.tolist(), strict=True) if n]
     if len(known) < 2:
         return None
-    names = [*comparison.matrix.profile.arms, *NULL_ARMS]
+    every = [*comparison.matrix.profile.arms, *NULL_ARMS]
+    names = [name for name in every if comparison.reaches(name, DOMAIN, l0)]
     rows = [Row(name, {kind: arms.at(name, EV, l0, position_class=kind) for kind in known}) for name in names]
     return Table(
         f"classes_{comparison.host}",
         f"Explained variance by kind of position at L0 {l0:.3g}, host {comparison.host} adaptation",
         tuple(known),
         tuple(rows),
-        note="Each kind of position about its own mean. The last two rows learned nothing and are the nulls.",
+        note="Each kind of position about its own mean; arms that reach this L0. `random` and `pca` learned nothing; "
+        "they are the nulls.",
     )
 
 
@@ -91,12 +103,17 @@ def host_table(comparisons: list[Comparison]) -> Table:
     rows = []
     for comparison in comparisons:
         for text in TEXTS:
+            label, l0 = f"host {comparison.host}, on {text}", comparison.middle(text)
+            if l0 is None:
+                rows.append(Row(label, {"at L0": comparison.why_unmatched(text)}))
+                continue
             cells: dict[str, Measurement | str] = {
-                "explained variance, domain less broad": comparison.advantage(DOMAIN, text, EV),
-                "delta CE, domain less broad": comparison.advantage(DOMAIN, text, COST),
-                "at L0": f"{comparison.middle(text):.3g}",
+                "explained variance, domain less broad": comparison.advantage(DOMAIN, text, EV, l0),
+                "delta CE, domain less broad": comparison.advantage(DOMAIN, text, COST, l0),
+                "at L0": f"{l0:.3g}",
             }
-            rows.append(Row(f"host {comparison.host}, on {text}", cells, {SEEDS: comparison.between_seeds(text, EV)}))
+            null = {SEEDS: comparison.between_seeds(text, EV, l0)}
+            rows.append(Row(label, cells, null))
     return Table(
         "hosts",
         "What training on domain text changes, before and after the host's adaptation",

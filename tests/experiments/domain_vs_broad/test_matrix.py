@@ -12,6 +12,7 @@ from tiny_models import save_tiny_llama
 from experiments.cli import main
 from experiments.domain_vs_broad import experiment, profiles, running
 from experiments.domain_vs_broad.arms import ARMS
+from experiments.domain_vs_broad.matched_l0 import Arms
 from experiments.domain_vs_broad.matrix import cells_of, plan_text
 from experiments.domain_vs_broad.profiles import Profile, profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
@@ -76,6 +77,15 @@ def test_each_arm_is_better_on_its_own_words(matrix):
     assert rows["trained on domain, judged on domain"].low > rows["trained on broad, judged on domain"].high
     assert rows["trained on broad, judged on broad"].low > rows["trained on domain, judged on broad"].high
     assert "more" in report.findings[0]
+
+
+def test_arms_that_share_no_l0_are_said_to(matrix, monkeypatch):
+    covered = {"domain": (3.0, 9.0), "fine-tuned": (3.0, 9.0), "broad": (10.0, 20.0)}
+    monkeypatch.setattr(Arms, "l0_range", lambda self, arm: covered.get(arm, (3.0, 9.0)))
+    report = matrix_report(matrix)
+    why = "no L0 is covered by both (domain 3 to 9, broad 10 to 20)"
+    assert report.findings[0] == f"Judged on domain text, `domain` and the broad arm: {why}."
+    assert [row.cells["explained variance"] for row in report.tables[0].rows] == [why, why]
 
 
 def test_features_in_use_are_counted_at_the_middle_l0(matrix):
