@@ -14,7 +14,6 @@ from sae.dictionary.random_directions import random_dictionary_of_density
 from sae.evaluation.collecting import collect
 from sae.evaluation.degenerate import constant_sae, pca_sae
 from sae.evaluation.document_statistics import EvaluationTable
-from sae.evaluation.survey import survey
 from sae.evaluation.table_files import load_table, save_table
 from sae.host.host import HostModel
 from sae.host.sites import Site
@@ -33,9 +32,8 @@ def evaluate_dictionaries(
     ``broad.safetensors``.
     """
     for name, text in texts.items():
-        mean = survey(host, next(iter(dictionaries.values())), site, text.documents).mean
-        ablations = {"zero": constant_sae(torch.zeros(host.d_model)), "mean": constant_sae(mean.float())}
-        table = collect(host, text.documents, site, {**dictionaries, **ablations}, shift=mean)
+        ablations = {"zero": constant_sae(torch.zeros(host.d_model)), "mean": constant_sae(text.mean.float())}
+        table = collect(host, text.documents, site, {**dictionaries, **ablations}, shift=text.mean)
         save_table(table, directory / f"{name}.safetensors")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.domain_vs_broad.matrix import cells_of, plan_text
+from experiments.domain_vs_broad.matrix import plan_text
 from experiments.domain_vs_broad.profiles import build_hosts, profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
@@ -16,8 +16,7 @@ def plan(profile: str, *, work: Path, seeds: int | None = None, data: Path | Non
     """What there is to do and what it costs."""
     wanted = profile_of(profile, seeds=seeds, work=work, data=data)
     matrix = Matrix(wanted, work)
-    missing = [cell for cell in cells_of(wanted) if not matrix.is_done(cell)]
-    return plan_text(wanted, matrix.cells, missing)
+    return plan_text(wanted, matrix.cells, matrix.missing)
 
 
 def run(

@@ -46,6 +46,11 @@ class Matrix:
         return cells_of(self.profile)
 
     @property
+    def missing(self) -> list[Cell]:
+        """Those that were not trained and evaluated yet."""
+        return [cell for cell in self.cells if not _is_done(self.cell_directory(cell))]
+
+    @property
     def texts(self) -> dict[str, dict[str, dict[str, int]]]:
         """By host and text: held-out documents, and how many were left out as exact and near duplicates."""
         found: dict[str, dict[str, dict[str, int]]] = json.loads((self.directory / TEXT_RECORD).read_text("utf-8"))
@@ -57,10 +62,6 @@ class Matrix:
         directories = [self.cell_directory(cell) for cell in self.cells]
         directories += [self.null_directory(host, arm) for host, _ in self.profile.hosts for arm in NULL_ARMS]
         return sum(float(json.loads((path / CELL).read_text("utf-8"))["seconds"]) for path in directories)
-
-    def is_done(self, cell: Cell) -> bool:
-        """Whether a cell was trained and evaluated."""
-        return _is_done(self.cell_directory(cell))
 
     def cell_directory(self, cell: Cell) -> Path:
         """Where a cell's dictionaries and sums lie."""
@@ -87,7 +88,7 @@ def run_matrix(
     """
     _check_same_profile(profile, directory / PROFILE)
     matrix = Matrix(profile, directory)
-    missing = [cell for cell in matrix.cells if not matrix.is_done(cell)]
+    missing = matrix.missing
     tell(plan_text(profile, matrix.cells, missing))
     for name, location in profile.hosts:
         rest = [cell for cell in missing if cell.host == name]
@@ -103,6 +104,8 @@ def _run_host(matrix: Matrix, name: str, host: HostModel, cells: list[Cell]) -> 
     texts = _evaluation_texts(profile, host)
     _record_duplicates(matrix.directory / TEXT_RECORD, name, texts)
     for arm, dictionaries in null_arms(profile, rows[DOMAIN]).items():
+        if _is_done(matrix.null_directory(name, arm)):
+            continue
         with _cell_in(matrix.null_directory(name, arm)) as directory:
             evaluate_dictionaries(dictionaries, host, site, texts, directory)
     for cell in progress(cells, f"cells of host {name}", unit="cell"):
@@ -112,18 +115,18 @@ def _run_host(matrix: Matrix, name: str, host: HostModel, cells: list[Cell]) -> 
 
 
 def _evaluation_texts(profile: Profile, host: HostModel) -> dict[str, EvaluationText]:
-    training = (profile.domain, profile.broad)
     return {
-        DOMAIN: _evaluation_text(profile, host, profile.judged_domain or profile.domain, training),
-        BROAD: _evaluation_text(profile, host, profile.judged_broad or profile.broad, training),
+        DOMAIN: _evaluation_text(profile, host, profile.judged_domain or profile.domain),
+        BROAD: _evaluation_text(profile, host, profile.judged_broad or profile.broad),
     }
 
 
-def _evaluation_text(profile: Profile, host: HostModel, spec: str, training: tuple[str, ...]) -> EvaluationText:
+def _evaluation_text(profile: Profile, host: HostModel, spec: str) -> EvaluationText:
     return evaluation_text(
         host,
         spec,
-        training,
+        (profile.domain, profile.broad),
+        Site.parse(profile.site),
         n_tokens=profile.evaluated,
         n_trained=profile.harvested,
         context=min(profile.context, host.context_length),

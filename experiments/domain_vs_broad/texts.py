@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from experiments.document_split import held_out_only, training_texts
 from experiments.near_duplicates import Deduplicated, without_duplicates
 from sae.activations.harvest import harvest
 from sae.corpora import annotated_texts, read_corpus
+from sae.evaluation.degenerate import constant_sae
 from sae.evaluation.position_classes import EvaluationDocument, read_evaluation_documents
+from sae.evaluation.survey import survey
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
@@ -57,14 +59,23 @@ class EvaluationText:
     Attributes:
         documents: What the arms are judged on.
         duplicates: What was left out.
+        mean: Of the activations at the site.
     """
 
     documents: list[EvaluationDocument]
     duplicates: Deduplicated
+    mean: Float64[Tensor, " d_model"]
 
 
 def evaluation_text(
-    host: HostModel, spec: str, training: tuple[str, ...], *, n_tokens: int, n_trained: int, context: int
+    host: HostModel,
+    spec: str,
+    training: tuple[str, ...],
+    site: Site,
+    *,
+    n_tokens: int,
+    n_trained: int,
+    context: int,
 ) -> EvaluationText:
     """Held-out documents, less those that the training texts hold too.
 
@@ -72,6 +83,7 @@ def evaluation_text(
         host: Whose tokenizer to use.
         spec: SPEC of the text.
         training: SPECs of all texts that arms were trained on.
+        site: Where arms are judged.
         n_tokens: Tokens wanted.
         n_trained: Tokens that were read of each training text.
         context: Most tokens of a document.
@@ -95,7 +107,8 @@ def evaluation_text(
         )
     kept = [candidates[number] for number in found.kept]
     documents = read_evaluation_documents(host, kept, n_tokens=n_tokens, context_tokens=context)
-    return EvaluationText(documents, found)
+    nothing = constant_sae(torch.zeros(host.d_model)).to(host.device)
+    return EvaluationText(documents, found, survey(host, nothing, site, documents).mean)
 
 
 def _trained(host: HostModel, spec: str, n_tokens: int) -> Iterator[str]:

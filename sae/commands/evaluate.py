@@ -1,6 +1,5 @@
 """`sae evaluate`: everything that can be said of a dictionary's fidelity, beside nulls."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,13 @@ from sae.command_line import (
     output_options,
 )
 from sae.commands.options import CORPUS_HELP, result
+from sae.commands.report_file import write_report
 
 __all__ = ["evaluate"]
 
 NULLS = ("zero", "mean", "random", "pca")
 CLASSES = ("answer", "concept", "other")
-REPORT, TABLE = "report.json", "documents.safetensors"
+TABLE = "documents.safetensors"
 EXAMPLE = "sae evaluate sae/bundles/clinic/clinical/resid_post.2 --corpus clinic:clinical:split=test"
 
 
@@ -65,7 +65,7 @@ def evaluate(path: Path, out: Path | None, force: bool, as_json: bool, **options
     target = out or default_output("sae-evaluate")
     record = result("evaluate", {"path": path, **options}, out=str(target), **facts, **report, seconds=watch.seconds)
     with output_directory(target, force=force) as directory:
-        (directory / REPORT).write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
+        write_report(record, directory)
         save_table(evaluation.table, directory / TABLE)
     if as_json:
         emit_json(record)

@@ -79,14 +79,8 @@ class CutPasses(LanguageModel):
     def open_layers(self, batch: TokenBatch) -> list[OpenLayer]:
         """All layers, each to be run by itself on any tokens of the batch, which has one row."""
         batch = batch.to(self.device)
-        inputs = {
-            "input_ids": batch.ids,
-            "attention_mask": batch.attention_mask,
-            "position_ids": batch.position_ids,
-            "use_cache": False,
-        }
         with self._lock:
-            options = layer_options(self._model, self.family, inputs)
+            options = layer_options(self._model, self.family, batch.model_inputs)
         return [OpenLayer(self._model, self.family, layer, own, self._lock) for layer, own in enumerate(options)]
 
     @torch.no_grad()

@@ -296,13 +296,7 @@ class HostModel(CutPasses):
         module = self._model.get_submodule(module_path)
         precision = float32_arithmetic(module) if in_float32 else nullcontext()
         batch = batch.to(self.device)
-        inputs = {
-            "input_ids": batch.ids,
-            "attention_mask": batch.attention_mask,
-            "position_ids": batch.position_ids,
-            "use_cache": False,
-            **options,
-        }
+        inputs = {**batch.model_inputs, **options}
         with self._lock, precision, suppress(Halt), envoy.trace(**inputs):
             body()
 

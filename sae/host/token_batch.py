@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int
@@ -51,6 +52,16 @@ class TokenBatch:
     def position_ids(self) -> Int[Tensor, "batch seq"]:
         """Positions counted from each row's first real token; 0 at padding."""
         return (self.attention_mask.long().cumsum(-1) - 1).clamp(min=0)
+
+    @property
+    def model_inputs(self) -> dict[str, Any]:
+        """What a transformers model is called with, to run the rows once."""
+        return {
+            "input_ids": self.ids,
+            "attention_mask": self.attention_mask,
+            "position_ids": self.position_ids,
+            "use_cache": False,
+        }
 
     @property
     def n_rows(self) -> int:

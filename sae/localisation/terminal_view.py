@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sae.localisation.report import ConceptScores, FamilyScores, Localisation, LocalisationTable
-from sae.measurement import Measurement
+from sae.measurement_text import plain, with_interval
 from sae.token_text import readable_token
 
 __all__ = ["render_localisation"]
@@ -49,7 +49,7 @@ def _families(table: LocalisationTable, metric: str) -> Table:
         arms = (row.features, row.random_directions, row.token_types)
         ours, random, tokens = (arm[metric] for arm in arms)
         name = row.family or "(none)"
-        view.add_row(name, str(row.n_concepts), _interval(ours), _plain(random), _plain(tokens), _chance(row, metric))
+        view.add_row(name, str(row.n_concepts), with_interval(ours), plain(random), plain(tokens), _chance(row, metric))
     return view
 
 
@@ -75,19 +75,9 @@ def _concept_cells(row: ConceptScores) -> list[str]:
         readable_token(row.concept, length=22),
         str(row.feature),
         str(row.n_documents),
-        _plain(row.features["pointing"]),
-        _interval(row.features["f1"]),
+        plain(row.features["pointing"]),
+        with_interval(row.features["f1"]),
         f"{row.f1_when_chosen:.2f}",
-        _plain(row.token_types["f1"]),
+        plain(row.token_types["f1"]),
         "" if row.permuted_f1 is None else f"{row.permuted_f1:.2f}",
     ]
-
-
-def _plain(measurement: Measurement) -> str:
-    return "" if measurement.value is None else f"{measurement.value:.2f}"
-
-
-def _interval(measurement: Measurement) -> str:
-    if measurement.value is None or measurement.low is None:
-        return _plain(measurement)
-    return f"{measurement.value:.2f} [{measurement.low:.2f}, {measurement.high:.2f}]"

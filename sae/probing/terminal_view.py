@@ -5,7 +5,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sae.measurement import Measurement
+from sae.measurement_text import plain, with_interval
 from sae.probing.absorption import Absorption, ArmAbsorption
 from sae.probing.binary_scores import METRICS
 from sae.probing.sparse_probing import SparseProbing
@@ -27,7 +27,7 @@ def render_probing(found: SparseProbing) -> RenderableType:
     for method in found.methods:
         cells = []
         for metric in METRICS:
-            cells += [_interval(found.mean[method][metric]), _plain(found.shuffled[method][metric])]
+            cells += [with_interval(found.mean[method][metric]), plain(found.shuffled[method][metric])]
         view.add_row(method, *cells)
     note = (
         f"{train} documents to train on, {validation} for the penalty, {test} to test; intervals over the last. "
@@ -44,7 +44,7 @@ def render_absorption(found: Absorption) -> RenderableType:
         view.add_column(column, justify="right")
     arms = {"hierarchy": found.hierarchy, "matched, no hierarchy": found.matched, "shuffled": found.shuffled}
     for name, arm in arms.items():
-        view.add_row(name, str(arm.n_groups), _interval(arm.absorbed), _interval(arm.silent))
+        view.add_row(name, str(arm.n_groups), with_interval(arm.absorbed), with_interval(arm.silent))
     return Group(view, _pairs(found.hierarchy))
 
 
@@ -65,13 +65,3 @@ def _pairs(arm: ArmAbsorption) -> Table:
             "" if pair.absorbing_feature is None else str(pair.absorbing_feature),
         )
     return view
-
-
-def _plain(measurement: Measurement) -> str:
-    return "" if measurement.value is None else f"{measurement.value:.2f}"
-
-
-def _interval(measurement: Measurement) -> str:
-    if measurement.value is None or measurement.low is None:
-        return _plain(measurement)
-    return f"{measurement.value:.2f} [{measurement.low:.2f}, {measurement.high:.2f}]"

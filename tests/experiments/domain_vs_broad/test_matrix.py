@@ -121,7 +121,7 @@ def test_finished_cells_are_not_run_again(profile, matrix, monkeypatch):
 
 def test_more_seeds_need_only_their_own_cells(profile, matrix, tmp_path):
     more = replace(profile, seeds=(0, 1))
-    missing = [cell for cell in cells_of(more) if not Matrix(more, matrix.directory).is_done(cell)]
+    missing = Matrix(more, matrix.directory).missing
     assert {cell.seed for cell in missing} == {1}
     text = plan_text(more, cells_of(more), missing)
     assert "6 cells: 1 hosts x 3 arms x 2 seeds" in text
@@ -167,8 +167,11 @@ def test_hosts_of_real_text_are_built_where_the_profile_looks_for_them(tmp_path,
 
 
 def test_other_profiles_build_no_hosts(profile, tmp_path, monkeypatch):
-    monkeypatch.setattr(profiles, "train_real_text_hosts", None)
+    built = []
+    monkeypatch.setattr(profiles, "train_real_text_hosts", lambda *arguments, **options: built.append(arguments))
     profiles.build_hosts(profile, tmp_path)
+    assert built == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_plans_runs_and_reports(profile, matrix, monkeypatch, tmp_path):
