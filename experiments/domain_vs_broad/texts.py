@@ -10,6 +10,7 @@ from torch import Tensor
 from experiments.document_split import held_out_only, training_texts
 from experiments.near_duplicates import Deduplicated, without_duplicates
 from sae.activations.harvest import harvest
+from sae.annotated_text import AnnotatedText
 from sae.corpora import annotated_texts, read_corpus
 from sae.evaluation.degenerate import constant_sae
 from sae.evaluation.position_classes import EvaluationDocument, read_evaluation_documents
@@ -58,11 +59,14 @@ class EvaluationText:
 
     Attributes:
         documents: What the arms are judged on.
+        texts: The documents as they were read, in their order, with what is known of their places; a few more than
+            were needed.
         duplicates: What was left out.
         mean: Of the activations at the site.
     """
 
     documents: list[EvaluationDocument]
+    texts: list[AnnotatedText]
     duplicates: Deduplicated
     mean: Float64[Tensor, " d_model"]
 
@@ -108,7 +112,7 @@ def evaluation_text(
     kept = [candidates[number] for number in found.kept]
     documents = read_evaluation_documents(host, kept, n_tokens=n_tokens, context_tokens=context)
     nothing = constant_sae(torch.zeros(host.d_model)).to(host.device)
-    return EvaluationText(documents, found, survey(host, nothing, site, documents).mean)
+    return EvaluationText(documents, kept, found, survey(host, nothing, site, documents).mean)
 
 
 def _trained(host: HostModel, spec: str, n_tokens: int) -> Iterator[str]:
