@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.domain_vs_broad.arms import ARMS
+from experiments.domain_vs_broad.measures.settings import MeasureSettings
 from experiments.real_text.hosts import LARGE, SMALL, train_real_text_hosts
 from sae.bundle import find_bundle
 from sae.host.loading import resolve_device
@@ -39,6 +40,7 @@ class Profile:
         judged_broad: The same of the broad text.
         data: Directory that the texts lie in, for those that lie in one.
         arms: Their names.
+        measured: Sizes of what is measured of features.
         warning: What a reader must know first.
     """
 
@@ -58,6 +60,7 @@ class Profile:
     judged_broad: str | None = None
     data: str | None = None
     arms: tuple[str, ...] = tuple(ARMS)
+    measured: MeasureSettings = MeasureSettings()
     warning: str = CASES
 
     def to_json(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The text of the comparison: what is trained on, and the held-out documents that all arms are judged on."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Float64
@@ -18,7 +18,7 @@ from sae.evaluation.survey import survey
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
-__all__ = ["EvaluationText", "TrainingRows", "evaluation_text", "mixed_rows", "training_rows"]
+__all__ = ["EvaluationText", "TrainingRows", "evaluation_text", "mixed_rows", "seen_by", "training_rows"]
 
 CALIBRATION_SHARE = 0.1
 SPARE = 1.5
@@ -111,8 +111,17 @@ def evaluation_text(
         )
     kept = [candidates[number] for number in found.kept]
     documents = read_evaluation_documents(host, kept, n_tokens=n_tokens, context_tokens=context)
+    return EvaluationText(documents, kept, found, _mean(host, site, documents))
+
+
+def seen_by(text: EvaluationText, host: HostModel, site: Site) -> EvaluationText:
+    """The same documents for another host with the same tokenizer."""
+    return replace(text, mean=_mean(host, site, text.documents))
+
+
+def _mean(host: HostModel, site: Site, documents: list[EvaluationDocument]) -> Float64[Tensor, " d_model"]:
     nothing = constant_sae(torch.zeros(host.d_model)).to(host.device)
-    return EvaluationText(documents, kept, found, survey(host, nothing, site, documents).mean)
+    return survey(host, nothing, site, documents).mean
 
 
 def _trained(host: HostModel, spec: str, n_tokens: int) -> Iterator[str]:
