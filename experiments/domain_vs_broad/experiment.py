@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.domain_vs_broad.matrix import plan_text
+from experiments.domain_vs_broad.measures.measuring import measure_matrix, measures_plan
 from experiments.domain_vs_broad.profiles import build_hosts, profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
-from experiments.domain_vs_broad.running import Matrix, run_matrix
+from experiments.domain_vs_broad.running import Matrix, nulls_plan, run_matrix
 from experiments.report.contents import Report
 
 __all__ = ["plan", "run"]
@@ -16,7 +17,7 @@ def plan(profile: str, *, work: Path, seeds: int | None = None, data: Path | Non
     """What there is to do and what it costs."""
     wanted = profile_of(profile, seeds=seeds, work=work, data=data)
     matrix = Matrix(wanted, work)
-    return plan_text(wanted, matrix.cells, matrix.missing)
+    return "\n".join((plan_text(wanted, matrix.cells, matrix.missing), nulls_plan(matrix), measures_plan(matrix)))
 
 
 def run(
@@ -43,4 +44,7 @@ def run(
     """
     wanted = profile_of(profile, seeds=seeds, work=work, data=data)
     build_hosts(wanted, work, device=device)
-    return matrix_report(run_matrix(wanted, work, device=device, tell=tell))
+    matrix = run_matrix(wanted, work, device=device, tell=tell)
+    tell(measures_plan(matrix))
+    measure_matrix(matrix, device=device)
+    return matrix_report(matrix)

@@ -1,7 +1,7 @@
 """The sizes in which the comparison is run."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class Profile:
     judged_broad: str | None = None
     data: str | None = None
     arms: tuple[str, ...] = tuple(ARMS)
-    measured: MeasureSettings = MeasureSettings()
+    measured: MeasureSettings = field(default_factory=MeasureSettings)
     warning: str = CASES
 
     def to_json(self) -> dict[str, Any]:

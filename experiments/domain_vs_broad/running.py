@@ -24,7 +24,7 @@ from sae.host.sites import Site
 from sae.progress import progress
 from sae.written_whole import written_whole
 
-__all__ = ["Matrix", "held_out_text", "run_matrix", "spec_of"]
+__all__ = ["Matrix", "held_out_text", "nulls_plan", "run_matrix", "spec_of"]
 
 CELLS, CELL, PROFILE, TEXT_RECORD = "cells", "cell.json", "profile.json", "texts.json"
 MAY_DIFFER = ("arms", "seeds", "measured")
@@ -75,6 +75,14 @@ class Matrix:
         return self.directory / CELLS / host / f"null-{arm}"
 
 
+def nulls_plan(matrix: Matrix) -> str:
+    """How many null arms there are to train and evaluate, in a line."""
+    directories = [matrix.null_directory(host, arm) for host, _ in matrix.profile.hosts for arm in NULL_ARMS]
+    n_done = sum(_is_done(path) for path in directories)
+    trained = f"{len(TRAINED_NULLS)} of each host are trained as a cell is"
+    return f"{len(directories)} null arms ({trained}), {n_done} done, {len(directories) - n_done} to do"
+
+
 def run_matrix(
     profile: Profile, directory: Path, *, device: str = "auto", tell: Callable[[str], None] = lambda _: None
 ) -> Matrix:
@@ -104,9 +112,7 @@ def _run_host(matrix: Matrix, name: str, host: HostModel, cells: list[Cell]) -> 
     """All missing cells of one host, and the arms that learned nothing."""
     profile, site = matrix.profile, Site.parse(matrix.profile.site)
     rows = {text: training_rows(host, getattr(profile, text), site, n_tokens=profile.harvested) for text in TEXTS}
-    texts = {
-        text: held_out_text(profile, host, spec_of(profile, text), n_tokens=profile.evaluated) for text in TEXTS
-    }
+    texts = {text: held_out_text(profile, host, spec_of(profile, text), n_tokens=profile.evaluated) for text in TEXTS}
     _record_duplicates(matrix.directory / TEXT_RECORD, name, texts)
     for arm, dictionaries in null_arms(profile, rows[DOMAIN]).items():
         if _is_done(matrix.null_directory(name, arm)):

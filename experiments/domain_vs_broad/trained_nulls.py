@@ -19,16 +19,20 @@ from sae.host.sites import Site
 from sae.training.frozen_decoder import frozen_decoder_trainer
 from sae.training.trainer import trainer_for
 
-__all__ = ["FROZEN_DECODER", "RANDOM_HOST", "TRAINED_NULLS", "host_of_null", "train_null"]
+__all__ = ["FROZEN_DECODER", "NULL_TITLES", "RANDOM_HOST", "TRAINED_NULLS", "host_of_null", "train_null"]
 
 FROZEN_DECODER, RANDOM_HOST = "frozen-decoder", "random-host"
 TRAINED_NULLS = (FROZEN_DECODER, RANDOM_HOST)
+NULL_TITLES = {FROZEN_DECODER: "frozen random decoder", RANDOM_HOST: "host of random weights"}
+"""Of their columns."""
 SEED = 0
+HOST_SEED = 7919
+"""Of the fresh weights: a host may have begun with those of a small seed."""
 
 
 def host_of_null(name: str, host: HostModel) -> HostModel:
     """The host that a null arm is trained and judged in: the same one, or one with fresh weights."""
-    return host.reinitialised(SEED) if name == RANDOM_HOST else host
+    return host.reinitialised(HOST_SEED) if name == RANDOM_HOST else host
 
 
 def train_null(

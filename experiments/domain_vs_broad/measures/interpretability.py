@@ -1,5 +1,7 @@
-"""How well features can be explained, without a judge: rules of words and of concepts, made on some documents and scored
-on others, beside the explanations of other features, the topic alone, and random directions of equal density.
+"""How well features can be explained, without a judge: by rules of words and of concepts.
+
+Rules are made on some documents and scored on others, beside the explanations of other features, the topic alone, and
+random directions of equal density.
 """
 
 from collections.abc import Sequence
@@ -29,9 +31,7 @@ def interpretability_record(host: HostModel, sae: SAE, text: JudgedText, setting
     Raises:
         ValueError: No feature is active in enough documents.
     """
-    wanted = Settings(
-        scorers=SCORERS, n_positives=settings.examples, n_explain=settings.explaining, seed=settings.seed
-    )
+    wanted = Settings(scorers=SCORERS, n_positives=settings.examples, n_explain=settings.explaining, seed=settings.seed)
     material = _material(host, sae, text, settings)
     enough = material.text.document_counts(Role.EXPLAIN) >= settings.explaining
     chosen = choose_features(material.text.density(Role.EXPLAIN), enough, settings.features, seed=settings.seed)

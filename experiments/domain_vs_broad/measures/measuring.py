@@ -82,7 +82,7 @@ def load_measures(directory: Path) -> dict[str, Any] | None:
 def seconds_of_measures(matrix: Matrix) -> float:
     """Of all records, those of earlier runs included."""
     records = (load_measures(task.directory) for task in _tasks(matrix))
-    return sum(sum(record["seconds"].values()) for record in records if record is not None)
+    return float(sum(sum(record["seconds"].values()) for record in records if record is not None))
 
 
 def measure_dictionary(

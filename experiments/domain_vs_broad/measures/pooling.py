@@ -1,7 +1,8 @@
 """Ratios of sums over units, pooled over the dictionaries of an arm's seeds.
 
-Units are what is independent: documents, concepts, targets, features. Where all dictionaries have the same ones, resamples
-draw the same for every seed and every arm, so that arms are compared in pairs; features are each dictionary's own.
+Units are what is independent: documents, concepts, targets, features. Where all dictionaries have the same ones,
+resamples draw the same for every seed and every arm, so that arms are compared in pairs; features are each dictionary's
+own.
 """
 
 from collections.abc import Mapping, Sequence

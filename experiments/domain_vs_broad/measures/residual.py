@@ -38,9 +38,7 @@ def residual_record(host: HostModel, sae: SAE, site: Site, text: JudgedText, *, 
     made = compared_reconstructions(on_cpu, activations, seed=seed)
     x_hat = made["sae"]()
     fit = fit_error(activations, x_hat)
-    sums = {
-        name: error_sums(activations, made[name](), fit=fit if name == "sae" else None) for name in RECONSTRUCTIONS
-    }
+    sums = {name: error_sums(activations, made[name](), fit=fit if name == "sae" else None) for name in RECONSTRUCTIONS}
     costs = split_costs(host, documents, site, sae, fit)
     return {
         "n_tokens": _listed(sums["sae"]["n"][:, 0]),
