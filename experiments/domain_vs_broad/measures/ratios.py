@@ -89,5 +89,5 @@ def _error(part: Mapping[str, Any], reconstruction: str, kind: str) -> Float64[T
     return {"all": every, "nonlinear": nonlinear, "linear": every - nonlinear}[kind]
 
 
-def _tensor(values: Sequence[float]) -> Float64[Tensor, " units"]:
+def _tensor(values: Sequence[float | int]) -> Float64[Tensor, " units"]:
     return torch.tensor(values, dtype=torch.float64)

@@ -1,14 +1,12 @@
 """A tiny matrix from texts to its report, continued where it was cut short."""
 
 import json
-import random
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny_models import save_tiny_llama
 
 from experiments.cli import main
 from experiments.domain_vs_broad import experiment, profiles, running
@@ -16,8 +14,7 @@ from experiments.domain_vs_broad.arms import ARMS
 from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS
 from experiments.domain_vs_broad.matched_l0 import Arms
 from experiments.domain_vs_broad.matrix import cells_of, plan_text
-from experiments.domain_vs_broad.measures.settings import MeasureSettings
-from experiments.domain_vs_broad.profiles import Profile, profile_of
+from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
 from experiments.domain_vs_broad.trained_nulls import TRAINED_NULLS
@@ -26,40 +23,6 @@ from experiments.report.report_files import read_report, write_report
 from sae.dictionary.autoencoder import SAE
 from sae.evaluation.table_files import load_table
 from sae.kernels.weights import DictionaryWeights
-
-WORDS = {"domain": range(22), "broad": range(22, 44)}
-
-
-@pytest.fixture(scope="module")
-def profile(tmp_path_factory) -> Profile:
-    """One host, two texts of different words."""
-    directory = tmp_path_factory.mktemp("matrix")
-    for text, words in WORDS.items():
-        with (directory / f"{text}.jsonl").open("w") as file:
-            for number in range(1200):
-                chosen = [f"w{word}" for word in random.Random(number).choices(words, k=15)]
-                file.write(json.dumps({"text": " ".join(chosen)}) + "\n")
-    return Profile(
-        name="tiny",
-        hosts=(("after", str(save_tiny_llama(directory / "host"))),),
-        site="resid_post.1",
-        domain=str(directory / "domain.jsonl"),
-        broad=str(directory / "broad.jsonl"),
-        d_sae=64,
-        l0=(3.0, 6.0, 12.0),
-        n_tokens=8192,
-        harvested=4000,
-        seeds=(0,),
-        evaluated=400,
-        context=32,
-        arms=("domain", "broad", "fine-tuned"),
-        measured=MeasureSettings(tokens=900, features=4, examples=10, explaining=5),
-    )
-
-
-@pytest.fixture(scope="module")
-def matrix(profile, tmp_path_factory) -> Matrix:
-    return run_matrix(profile, tmp_path_factory.mktemp("work"), device="cpu")
 
 
 def test_every_cell_has_its_dictionaries_and_its_sums(matrix):
