@@ -8,7 +8,7 @@ from experiments.domain_vs_broad.comparison import Comparison
 from experiments.domain_vs_broad.feature_tables import overlap_table, use_table
 from experiments.domain_vs_broad.figures import curve_figure
 from experiments.domain_vs_broad.measures.measuring import seconds_of_measures
-from experiments.domain_vs_broad.measures.sections import measure_sections
+from experiments.domain_vs_broad.measures.sections import measure_findings, measure_sections
 from experiments.domain_vs_broad.running import Matrix
 from experiments.domain_vs_broad.table_figures import class_figure, overlap_figure, two_by_two_figure
 from experiments.domain_vs_broad.tables import class_table, host_table, matched_table, two_by_two_table
@@ -37,7 +37,7 @@ def matrix_report(matrix: Matrix) -> Report:
         profile=profile.name,
         title="Domain dictionaries against broad ones",
         claim=CLAIM,
-        findings=tuple(_findings(comparisons[-1])),
+        findings=(*_findings(comparisons[-1]), *measure_findings(matrix)),
         warnings=(profile.warning,),
         config=profile.to_json(),
         seconds={"cells": round(matrix.seconds, 1), "measures": round(seconds_of_measures(matrix), 1)},

@@ -62,5 +62,5 @@ def difference_table(measured: MeasuredHost) -> Table | None:
 
 def _row(measured: MeasuredHost, each: _Measure, arms: list[str]) -> Row:
     options = {"unit": each.unit, "higher_is_better": each.higher_is_better}
-    cells = {arm: measured.less_broad(arm, each.part, each.ratio, **options) for arm in arms}
+    cells = {arm: measured.less_arm(arm, BROAD, each.part, each.ratio, **options) for arm in arms}
     return Row(each.title, cells, {SEEDS: measured.between_seeds(each.part, each.ratio, **options)})

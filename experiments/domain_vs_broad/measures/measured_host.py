@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.domain_vs_broad.arms import BROAD
 from experiments.domain_vs_broad.measures.measuring import load_measures
-from experiments.domain_vs_broad.measures.pooling import Ratio, pooled, pooled_difference
+from experiments.domain_vs_broad.measures.pooling import Ratio, pooled, pooled_difference, pooled_gap
 from experiments.domain_vs_broad.running import Matrix
 from experiments.domain_vs_broad.trained_nulls import NULL_TITLES, TRAINED_NULLS
 from sae.measurement import Measurement
@@ -51,15 +51,29 @@ class MeasuredHost:
         reasons = [record[name]["reason"] for arm in arms for record in self.records[arm]]
         return reasons[0] if reasons else NOT_YET
 
+    def gaps(self, name: str) -> dict[str, str]:
+        """Arms of which a seed lacks a part, and why."""
+        return {
+            arm: record[name]["reason"]
+            for arm, records in self.records.items()
+            for record in records
+            if "reason" in record[name]
+        }
+
     def of(self, arm: str, name: str, ratio: RatioOf, **options: Any) -> Measurement:
         """A number of an arm, pooled over its seeds; options of `pooled`."""
         seeds = [ratio(part) for part in self.part(arm, name)]
         return pooled(seeds, stream=list(self.records).index(arm), **options)
 
-    def less_broad(self, arm: str, name: str, ratio: RatioOf, **options: Any) -> Measurement:
-        """The same less that of the broad arm."""
+    def less_arm(self, arm: str, other: str, name: str, ratio: RatioOf, **options: Any) -> Measurement:
+        """The same less that of another arm; options of `pooled_difference`."""
         ratios = {each: [ratio(part) for part in self.part(each, name)] for each in self.records}
-        return pooled_difference(ratios, arm, BROAD, **options)
+        return pooled_difference(ratios, arm, other, **options)
+
+    def less(self, arm: str, name: str, ratio: RatioOf, null: RatioOf, **options: Any) -> Measurement:
+        """The same less a null that every dictionary has of its own; options of `pooled_gap`."""
+        parts = self.part(arm, name)
+        return pooled_gap([ratio(part) for part in parts], [null(part) for part in parts], **options)
 
     def between_seeds(self, name: str, ratio: RatioOf, **options: Any) -> Measurement:
         """The same between the broad arm's second and first seed: what nothing but another seed makes of it."""

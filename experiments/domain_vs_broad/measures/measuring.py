@@ -34,7 +34,7 @@ __all__ = ["PARTS", "load_measures", "measure_dictionary", "measure_matrix", "me
 RECORD = "measures.json"
 SCHEMA = 1
 PARTS = ("residual", "interpretability", "localisation", "probing", "absorption")
-SECONDS_A_DICTIONARY = 45.0
+SECONDS_A_DICTIONARY = 35.0
 """Of profile clinic on one core."""
 
 

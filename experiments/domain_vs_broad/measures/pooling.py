@@ -15,7 +15,7 @@ from torch import Tensor
 from experiments.domain_vs_broad.seed_resampling import drawn_measurement, mean_over_drawn_seeds
 from sae.measurement import Measurement, resampled_counts
 
-__all__ = ["Ratio", "mean_of", "pooled", "pooled_difference"]
+__all__ = ["Ratio", "mean_of", "pooled", "pooled_difference", "pooled_gap"]
 
 STREAM = 1009
 """Seeds of resamples of one dictionary's own units lie so far apart."""
@@ -77,6 +77,25 @@ def pooled_difference(
         return Measurement(None, None, None, 0, unit, higher_is_better, "one of the two was not measured")
     names = list(arms)
     draws = _draws(ours, names.index(arm)) - _draws(theirs, names.index(other))
+    return drawn_measurement(draws, min(_n(ours), _n(theirs)), unit=unit, higher_is_better=higher_is_better)
+
+
+def pooled_gap(
+    seeds: Sequence[Ratio], nulls: Sequence[Ratio], *, unit: str = "", higher_is_better: bool | None = None
+) -> Measurement:
+    """A ratio less another one of the same dictionaries: seeds are drawn alike, and units that are the same ones.
+
+    Args:
+        seeds: The ratio of each seed's dictionary.
+        nulls: The other one, in the same order.
+        unit: Of the value.
+        higher_is_better: As in `Measurement`.
+    """
+    pairs = [pair for pair in zip(seeds, nulls, strict=True) if len(_measured(pair)) == 2]
+    if not pairs:
+        return Measurement(None, None, None, 0, unit, higher_is_better, "one of the two was not measured")
+    ours, theirs = zip(*pairs, strict=True)
+    draws = _draws(ours, 0) - _draws(theirs, 0)
     return drawn_measurement(draws, min(_n(ours), _n(theirs)), unit=unit, higher_is_better=higher_is_better)
 
 

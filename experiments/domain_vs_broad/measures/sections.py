@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from experiments.domain_vs_broad.feature_tables import middle_of
+from experiments.domain_vs_broad.measures.beyond_nulls import beyond_nulls_findings, beyond_nulls_table
 from experiments.domain_vs_broad.measures.concept_tables import absorption_table, localisation_table, probing_table
 from experiments.domain_vs_broad.measures.difference_table import difference_table
 from experiments.domain_vs_broad.measures.figures import f1_figure, residual_figure
@@ -12,7 +13,7 @@ from experiments.domain_vs_broad.measures.rule_tables import rule_table
 from experiments.domain_vs_broad.running import Matrix
 from experiments.report.contents import Figure, Section, Table
 
-__all__ = ["measure_sections"]
+__all__ = ["measure_findings", "measure_sections"]
 
 TableOf = Callable[[MeasuredHost], Table | None]
 FigureOf = Callable[[MeasuredHost], Figure | None]
@@ -54,7 +55,17 @@ def measure_sections(matrix: Matrix) -> tuple[Section, ...]:
             "All measures once more, as differences.",
             tuple(table for each in hosts if (table := difference_table(each)) is not None),
         ),
+        Section(
+            "Features against nulls",
+            "Scores once more, less what those score that learned nothing, or not this.",
+            tuple(table for each in hosts if (table := beyond_nulls_table(each)) is not None),
+        ),
     )
+
+
+def measure_findings(matrix: Matrix) -> tuple[str, ...]:
+    """What the last host says, in a sentence or none."""
+    return tuple(beyond_nulls_findings(MeasuredHost(matrix, matrix.profile.hosts[-1][0])))
 
 
 def _section(
@@ -71,6 +82,10 @@ def _section(
             if (reason := host.reason(part)) is not None:
                 missing.append(f"{part.capitalize()}, host {host.host} adaptation, is left out: {reason}.")
                 continue
+            missing += [
+                f"{part.capitalize()} of a dictionary of `{arm}`, host {host.host} adaptation, is left out: {why}."
+                for arm, why in host.gaps(part).items()
+            ]
             tables += [table for make in makers if (table := make(host)) is not None]
     figures = tuple(figure for host in hosts if (figure := draw(host)) is not None)
     return Section(title, " ".join((text, *dict.fromkeys(missing))), tuple(tables), figures)

@@ -15,8 +15,8 @@ from experiments.domain_vs_broad.measures.measuring import (
     measures_plan,
     seconds_of_measures,
 )
-from experiments.domain_vs_broad.measures.ratios import error_share
-from experiments.domain_vs_broad.measures.sections import measure_sections
+from experiments.domain_vs_broad.measures.ratios import error_share, rules
+from experiments.domain_vs_broad.measures.sections import measure_findings, measure_sections
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
 from experiments.domain_vs_broad.trained_nulls import TRAINED_NULLS
@@ -92,6 +92,31 @@ def test_explanations_stand_beside_their_nulls(tables):
     assert "ontology_after" not in tables
 
 
+def test_what_is_beyond_nulls_is_the_difference_and_a_finding(measured, tables):
+    host = MeasuredHost(measured, "after")
+    rows = {row.label: row.cells for row in tables["beyond_nulls_after"].rows}
+    own = host.of("domain", "interpretability", rules("lexical", "f1")).value
+    for title, null in (
+        ("shuffled explanations", host.of("domain", "interpretability", rules("lexical", "shuffled_f1"))),
+        ("random directions", host.of("domain", "interpretability", rules("lexical", "f1", kind="random"))),
+        ("frozen random decoder", host.of("frozen-decoder", "interpretability", rules("lexical", "f1"))),
+    ):
+        assert rows[f"lexical F1 less {title}"]["domain"].value == pytest.approx(own - null.value)
+    assert not any(label.startswith("localisation") for label in rows)
+    [finding] = measure_findings(measured)
+    assert finding.startswith(f"Of {len(rows)} nulls of scores of features")
+
+
+def test_a_dictionary_without_a_part_is_named(measured, tmp_path):
+    shutil.copytree(measured.directory, tmp_path / "work")
+    again = Matrix(measured.profile, tmp_path / "work")
+    path = again.cell_directory(again.cells[1]) / "measures.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"residual": {"reason": "a test took it"}}))
+    section = measure_sections(again)[0]
+    assert "of a dictionary of `broad`, host after adaptation, is left out: a test took it." in section.text
+    assert not any(row.label.startswith("broad") for row in section.tables[0].rows)
+
+
 def test_what_the_text_does_not_know_is_left_out_with_a_line(measured):
     sections = {section.title: section for section in measure_sections(measured)}
     section = sections["Do features fire where their concepts are told"]
@@ -104,6 +129,7 @@ def test_a_matrix_that_was_not_measured_says_so(matrix, tmp_path):
     sections = measure_sections(unmeasured)
     assert all(section.tables == () for section in sections)
     assert "it was not measured yet" in sections[0].text
+    assert measure_findings(unmeasured) == ()
 
 
 def test_a_dictionary_on_too_little_text_keeps_the_reason(measured, tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from experiments.domain_vs_broad.measures.pooling import Ratio, mean_of, pooled, pooled_difference
+from experiments.domain_vs_broad.measures.pooling import Ratio, mean_of, pooled, pooled_difference, pooled_gap
 from experiments.domain_vs_broad.seed_resampling import mean_over_drawn_seeds
 
 N = 200
@@ -68,6 +68,19 @@ def test_without_units_there_is_a_reason_instead(seeds, reason):
 
 def test_an_arm_that_was_not_measured_has_no_difference():
     assert pooled_difference({"a": [], "b": [mean_of([1.0, 2.0])]}, "a", "b").value is None
+
+
+def test_a_gap_within_dictionaries_pairs_features_and_seeds():
+    seeds = [ratio(noise(seed) + 10 * seed, is_shared=False) for seed in range(3)]
+    nulls = [ratio(each.above - 0.5, is_shared=False) for each in seeds]
+    found = pooled_gap(seeds, nulls)
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
+
+
+def test_a_gap_leaves_out_seeds_that_lack_either():
+    found = pooled_gap([mean_of([1.0, 2.0]), mean_of([5.0, 7.0])], [mean_of([0.0, 1.0]), mean_of([])])
+    assert found.value == 1.0
+    assert pooled_gap([mean_of([])], [mean_of([1.0])]).value is None
 
 
 def test_own_units_of_seeds_are_drawn_apart():
