@@ -10,7 +10,9 @@ from torch import Tensor
 from experiments.domain_vs_broad.measures.measured_host import RatioOf
 from experiments.domain_vs_broad.measures.pooling import Ratio, mean_of
 
-__all__ = ["absorption", "cost", "error_share", "l0", "linear_share", "localised", "probed", "rules"]
+__all__ = ["absorption", "chance", "cost", "error_share", "l0", "linear_share", "localised", "probed", "rules"]
+
+BALANCED_CHANCE = 0.5
 
 
 def error_share(reconstruction: str, kind: str) -> RatioOf:
@@ -51,6 +53,16 @@ def rules(scorer: str, metric: str, *, kind: str = "features") -> RatioOf:
     def ratio(part: Mapping[str, Any]) -> Ratio:
         rows = part[kind].get("scorers", {}).get(scorer, [])
         return mean_of([row[metric] for row in rows], is_shared=False)
+
+    return ratio
+
+
+def chance(scorer: str) -> RatioOf:
+    """The balanced accuracy of not looking, for the features that have an explanation."""
+
+    def ratio(part: Mapping[str, Any]) -> Ratio:
+        rows = part["features"].get("scorers", {}).get(scorer, [])
+        return mean_of([BALANCED_CHANCE] * len(rows), is_shared=False)
 
     return ratio
 

@@ -95,13 +95,20 @@ def test_explanations_stand_beside_their_nulls(tables):
 def test_what_is_beyond_nulls_is_the_difference_and_a_finding(measured, tables):
     host = MeasuredHost(measured, "after")
     rows = {row.label: row.cells for row in tables["beyond_nulls_after"].rows}
-    own = host.of("domain", "interpretability", rules("lexical", "f1")).value
-    for title, null in (
-        ("shuffled explanations", host.of("domain", "interpretability", rules("lexical", "shuffled_f1"))),
-        ("random directions", host.of("domain", "interpretability", rules("lexical", "f1", kind="random"))),
-        ("frozen random decoder", host.of("frozen-decoder", "interpretability", rules("lexical", "f1"))),
-    ):
-        assert rows[f"lexical F1 less {title}"]["domain"].value == pytest.approx(own - null.value)
+    metric = "balanced_accuracy"
+
+    def of(arm, metric, **options):
+        return host.of(arm, "interpretability", rules("lexical", metric, **options)).value
+
+    nulls = {
+        "not looking": 0.5,
+        "shuffled explanations": of("domain", f"shuffled_{metric}"),
+        "random directions": of("domain", metric, kind="random"),
+        "frozen random decoder": of("frozen-decoder", metric),
+    }
+    for title, null in nulls.items():
+        row = rows[f"lexical balanced accuracy less {title}"]
+        assert row["domain"].value == pytest.approx(of("domain", metric) - null)
     assert not any(label.startswith("localisation") for label in rows)
     [finding] = measure_findings(measured)
     assert finding.startswith(f"Of {len(rows)} nulls of scores of features")
