@@ -10,7 +10,8 @@ from torch import Tensor
 from experiments.document_split import held_out_only, training_texts
 from experiments.near_duplicates import Deduplicated, without_duplicates
 from sae.activations.harvest import harvest
-from sae.corpora import annotated_texts, read_corpus
+from sae.corpora import read_corpus
+from sae.corpus_knowledge import annotated_texts
 from sae.evaluation.degenerate import constant_sae
 from sae.evaluation.position_classes import EvaluationDocument, read_evaluation_documents
 from sae.evaluation.survey import survey
