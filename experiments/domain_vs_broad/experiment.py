@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.domain_vs_broad.matrix import plan_text
-from experiments.domain_vs_broad.profiles import build_hosts, profile_of
+from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
 from experiments.report.contents import Report
@@ -42,5 +42,6 @@ def run(
         ValueError: The profile is unknown, text is missing, or the arms cover no common L0.
     """
     wanted = profile_of(profile, seeds=seeds, work=work, data=data)
-    build_hosts(wanted, work, device=device)
+    if wanted.build is not None:
+        wanted.build(device)
     return matrix_report(run_matrix(wanted, work, device=device, tell=tell))

@@ -159,18 +159,17 @@ def test_real_text_needs_text_and_tells_nobody_where_it_lies(tmp_path):
 
 def test_hosts_of_real_text_are_built_where_the_profile_looks_for_them(tmp_path, monkeypatch):
     built = []
-    monkeypatch.setattr(profiles, "train_real_text_hosts", lambda *arguments, **options: built.append(arguments))
+    monkeypatch.setattr(
+        profiles.real_text, "train_real_text_hosts", lambda *arguments, **options: built.append(arguments)
+    )
     wanted = profile_of("real-text", work=tmp_path / "work", data=tmp_path / "data")
-    profiles.build_hosts(wanted, tmp_path / "work", device="cpu")
+    wanted.build("cpu")
     assert built == [(tmp_path / "data", tmp_path / "work" / "hosts", SMALL)]
     assert dict(wanted.hosts)["after"] == str(tmp_path / "work" / "hosts" / "adapted" / "host")
 
 
-def test_other_profiles_build_no_hosts(profile, tmp_path, monkeypatch):
-    built = []
-    monkeypatch.setattr(profiles, "train_real_text_hosts", lambda *arguments, **options: built.append(arguments))
-    profiles.build_hosts(profile, tmp_path)
-    assert built == []
+def test_a_profile_with_hosts_of_its_own_builds_none(tmp_path):
+    assert profile_of("clinic", work=tmp_path).build is None
     assert list(tmp_path.iterdir()) == []
 
 
