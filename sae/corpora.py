@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sae.text_files import FILE_READERS, file_kind, read_text_directory, read_text_file
+from sae.text_files import FILE_READERS, file_kind, is_pattern, read_matching_files, read_text_directory, read_text_file
 
 __all__ = ["CorpusPart", "called_with_options", "corpus_method", "mix", "parse_corpus", "read_corpus", "read_part"]
 
@@ -15,10 +15,10 @@ Item = TypeVar("Item")
 
 
 ENTRY_POINT_GROUP = "sae.corpora"
-WEIGHTED = re.compile(r"\s*([0-9.eE-]+)\s*\*(.+)")
+WEIGHTED = re.compile(r"\s*([-0-9.][0-9.eE-]*)\s*\*(.+)")
 EXPECTED = (
     f"expected NAME:PART of a registered corpus, hf:NAME, a file ending in {', '.join(FILE_READERS)}, "
-    "a directory of such files, or several joined as 0.5*A+0.5*B"
+    "a directory of such files, some of them as DIR/history_*.jsonl, or several joined as 0.5*A+0.5*B"
 )
 
 
@@ -27,7 +27,8 @@ class CorpusPart:
     """One source of a corpus.
 
     Attributes:
-        source: A file, a directory, or NAME:PART with NAME a registered corpus or `hf`.
+        source: A file, a directory, a pattern of the files of a directory, or NAME:PART with NAME a registered corpus
+            or `hf`.
         weight: Share of the documents, relative to the other parts.
         options: What stands behind the second colon, as in `hf:NAME:config=C,split=S,field=F`.
     """
@@ -52,7 +53,7 @@ def read_corpus(spec: str, *, seed: int = 0) -> Iterator[str]:
 
     Args:
         spec: The SPEC as it is written on the command line.
-        seed: For corpora that are generated, and for the order of a directory's documents.
+        seed: For corpora that are generated, and for the order of the documents of several files.
 
     Raises:
         ValueError: The SPEC cannot be read, or a source is missing or damaged.
@@ -63,6 +64,8 @@ def read_corpus(spec: str, *, seed: int = 0) -> Iterator[str]:
 
 def read_part(part: CorpusPart, *, seed: int = 0) -> Iterator[str]:
     """The documents of one part of a corpus, as `read_corpus`."""
+    if is_pattern(part.source):
+        return read_matching_files(Path(part.source).expanduser(), seed=seed)
     if file_kind(part.source) is not None:
         return read_text_file(Path(part.source).expanduser())
     if (directory := Path(part.source).expanduser()).is_dir():
@@ -140,7 +143,7 @@ def _weight(text: str, spec: str) -> float:
 
 def _part(text: str, weight: float) -> CorpusPart:
     text = text.strip()
-    if file_kind(text) is not None or Path(text).expanduser().is_dir():
+    if file_kind(text) is not None or Path(text).expanduser().is_dir() or ("/" in text and is_pattern(text)):
         return CorpusPart(text, weight)
     name, _, rest = text.partition(":")
     part, _, options = rest.partition(":")
