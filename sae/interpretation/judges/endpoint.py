@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from sae.interpretation.judges.cache import AnswerCache
+from sae.interpretation.judges.privacy import is_on_this_machine
 from sae.interpretation.judges.rate_limit import RateLimit, estimated_tokens
 from sae.interpretation.judges.request import JudgeRequest, JudgeResult
 from sae.interpretation.judges.retries import Retries, is_worth_repeating, retry_after_seconds
@@ -66,6 +67,7 @@ class EndpointJudge:
         self.model = model
         self.name = f"openai:{model}"
         self.n_asked = 0
+        self._trusts_proxies = not is_on_this_machine(base_url)
         self._address = base_url.rstrip("/") + "/chat/completions"
         self._cache = cache
         self._key_variable = key_variable
@@ -109,7 +111,8 @@ class EndpointJudge:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         pool = ThreadPoolExecutor(self._concurrency)
         with (
-            httpx.Client(headers=headers, timeout=self._timeout_s) as client,
+            # what is meant for this machine goes to no proxy, whatever the environment says
+            httpx.Client(headers=headers, timeout=self._timeout_s, trust_env=self._trusts_proxies) as client,
             progress_counter(len(requests) + n_known, "judging", unit="request", done=n_known) as bar,
         ):
             futures: dict[Future[JudgeResult], str] = {
