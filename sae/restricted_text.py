@@ -1,8 +1,8 @@
 """Text that may not leave the machine, such as records of patients: how a corpus says so.
 
 A file says it by a file `NAME.restricted` beside it, or by one called `RESTRICTED` in its directory, whose content does
-not matter; a directory by the latter; any other corpus by `restricted=true` in its SPEC, as in `hf:NAME:restricted=true`,
-or, if another package registered it, by a method `is_restricted` that is called with the PART.
+not matter; a directory by the latter; any other corpus by `restricted=true` in its SPEC, as in
+`hf:NAME:restricted=true`, or, if another package registered it, by a method `is_restricted`, called with the PART.
 """
 
 from pathlib import Path
