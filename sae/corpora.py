@@ -31,11 +31,13 @@ class CorpusPart:
             or `hf`.
         weight: Share of the documents, relative to the other parts.
         options: What stands behind the second colon, as in `hf:NAME:config=C,split=S,field=F`.
+        restricted: Whether `restricted=true` stands there too; `sae.restricted_text` knows all ways to say it.
     """
 
     source: str
     weight: float = 1.0
     options: dict[str, str] = field(default_factory=dict)
+    restricted: bool = False
 
     @property
     def name(self) -> str:
@@ -149,7 +151,11 @@ def _part(text: str, weight: float) -> CorpusPart:
     part, _, options = rest.partition(":")
     if not part:
         raise ValueError(f"cannot read corpus {text!r}; {EXPECTED}")
-    return CorpusPart(f"{name}:{part}", weight, _options(options, text))
+    given = _options(options, text)
+    restricted = given.pop("restricted", "false")
+    if restricted not in ("true", "false"):
+        raise ValueError(f"corpus {text!r} has restricted={restricted}, expected true or false")
+    return CorpusPart(f"{name}:{part}", weight, given, restricted == "true")
 
 
 def _options(text: str, spec: str) -> dict[str, str]:

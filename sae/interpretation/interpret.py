@@ -20,6 +20,7 @@ from sae.interpretation.judges.answers import Verdict, ask
 from sae.interpretation.judges.request import JudgeBackend, JudgeRequest
 from sae.interpretation.material import Material
 from sae.interpretation.nulls import density_matched_permutation
+from sae.interpretation.questions import Asked
 from sae.interpretation.sampling import Sample, Sampler
 from sae.interpretation.scored import EXPLAINED, ScoreTable
 from sae.interpretation.summary import Row, summarise
@@ -41,6 +42,7 @@ class Settings:
         n_explain: Fewest explain documents in which a feature must be active.
         max_tokens: Most tokens of a judge's answer.
         top_logprobs: How many log-probabilities to ask for, where graded answers are wanted.
+        both_orders: Whether judges are asked everything twice, the second time with the alternatives reversed.
         seed: Of everything random.
 
     Raises:
@@ -53,6 +55,7 @@ class Settings:
     n_explain: int = 20
     max_tokens: int = 16
     top_logprobs: int = 0
+    both_orders: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -89,9 +92,13 @@ class Plan:
         return {feature: sample for feature, sample in self.samples.items() if sample.refusal is None}
 
     @property
+    def _asked(self) -> list[Asked]:
+        return [asked for task in self.tasks for question in task.questions for asked in question.orders]
+
+    @property
     def requests(self) -> list[JudgeRequest]:
         """The questions as the judge sees them, task after task."""
-        return [question.request for task in self.tasks for question in task.questions]
+        return [asked.request for asked in self._asked]
 
     def explained(self, explainer: str) -> Explained:
         """The explanations of an explainer by condition."""
@@ -104,7 +111,12 @@ class Plan:
         answer is that of the feature which the explanation is of.
         """
         own_last = sorted(self.tasks, key=lambda task: task.condition == EXPLAINED)
-        return {question.request.key(model): question.truth for task in own_last for question in task.questions}
+        return {
+            asked.request.key(model): asked.truth
+            for task in own_last
+            for question in task.questions
+            for asked in question.orders
+        }
 
 
 @dataclass(frozen=True)
@@ -165,7 +177,7 @@ def plan_interpretation(
     shown = by_condition(explanations[settings.explainer], exchanged[settings.explainer], topic)
     judged = [scorer for scorer in settings.scorers if scorer in JUDGED_SCORERS]
     like = JudgeRequest((), max_tokens=settings.max_tokens, top_logprobs=settings.top_logprobs, seed=settings.seed)
-    tasks = plan_tasks(judged, material.texts, usable, shown, like)
+    tasks = plan_tasks(judged, material.texts, usable, shown, like, both_orders=settings.both_orders)
     return Plan(tuple(features), samples, explanations, exchanged, topic, tuple(tasks))
 
 

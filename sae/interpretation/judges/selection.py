@@ -11,7 +11,7 @@ from sae.interpretation.judges.scripted import ScriptedJudge
 
 __all__ = ["EXPECTED", "needs_cache", "open_judge"]
 
-EXPECTED = "scripted:yes|no|coin|lexical|oracle, replay:FILE or openai:MODEL@URL"
+EXPECTED = "scripted:yes|no|first|coin|lexical|oracle, replay:FILE or openai:MODEL@URL"
 
 
 def needs_cache(spec: str) -> bool:

@@ -129,7 +129,7 @@ def test_questions_beyond_the_limit_are_failures_with_bounds(run, tmp_path):
         (["--features", "3,64"], "feature 64 is not in the SAE, expected 0 to 63"),
         (["--scorers", "f1"], "scorers are f1, expected some of lexical"),
         (["--examples", "25"], "25 positives were asked for, expected a multiple of 10"),
-        (["--judge", "nobody"], "cannot read judge 'nobody', expected scripted:yes|no|coin|lexical|oracle"),
+        (["--judge", "nobody"], "cannot read judge 'nobody', expected scripted:yes|no|first|coin|lexical|oracle"),
         (["--ontology", "none.tsv"], "there is no ontology at none.tsv"),
         (["--explainer", "labels"], "the SAE has no labels.json"),
         (["--explainer", "ontology"], "the corpus does not say its concepts"),
