@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.domain_vs_broad.matrix import plan_text
+from experiments.domain_vs_broad.measures.measuring import measure_matrix, measures_plan
 from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
-from experiments.domain_vs_broad.running import Matrix, run_matrix
+from experiments.domain_vs_broad.running import Matrix, nulls_plan, run_matrix
 from experiments.report.contents import Report
 
 __all__ = ["plan", "run"]
@@ -18,7 +19,7 @@ def plan(
     """What there is to do and what it costs."""
     wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
     matrix = Matrix(wanted, work)
-    return plan_text(wanted, matrix.cells, matrix.missing)
+    return "\n".join((plan_text(wanted, matrix.cells, matrix.missing), nulls_plan(matrix), measures_plan(matrix)))
 
 
 def run(
@@ -48,4 +49,7 @@ def run(
     wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
     if wanted.build is not None:
         wanted.build(device)
-    return matrix_report(run_matrix(wanted, work, device=device, tell=tell))
+    matrix = run_matrix(wanted, work, device=device, tell=tell)
+    tell(measures_plan(matrix))
+    measure_matrix(matrix, device=device)
+    return matrix_report(matrix)

@@ -7,6 +7,8 @@ from experiments.domain_vs_broad.cell_evaluation import TEXTS
 from experiments.domain_vs_broad.comparison import Comparison
 from experiments.domain_vs_broad.feature_tables import overlap_table, use_table
 from experiments.domain_vs_broad.figures import curve_figure
+from experiments.domain_vs_broad.measures.measuring import seconds_of_measures
+from experiments.domain_vs_broad.measures.sections import measure_sections
 from experiments.domain_vs_broad.running import Matrix
 from experiments.domain_vs_broad.tables import class_table, host_table, matched_table, two_by_two_table
 from experiments.report.contents import Report, Row, Section, Table
@@ -37,7 +39,7 @@ def matrix_report(matrix: Matrix) -> Report:
         findings=tuple(_findings(comparisons[-1])),
         warnings=(profile.warning,),
         config=profile.to_json(),
-        seconds={"cells": round(matrix.seconds, 1)},
+        seconds={"cells": round(matrix.seconds, 1), "measures": round(seconds_of_measures(matrix), 1)},
         sections=(
             Section("The two by two", tables=tuple(two_by_two_table(each) for each in comparisons)),
             *(_host_section(each) for each in comparisons),
@@ -46,6 +48,7 @@ def matrix_report(matrix: Matrix) -> Report:
                 "How many features a text uses, and which ones arms share.",
                 tuple(table(each) for table in (use_table, overlap_table) for each in comparisons),
             ),
+            *measure_sections(matrix),
             Section("Before and after adaptation", tables=(host_table(comparisons),)),
             Section("Arms and text", tables=(_arm_table(matrix), _text_table(matrix))),
         ),

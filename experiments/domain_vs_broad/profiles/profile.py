@@ -1,10 +1,11 @@
 """One size in which the comparison is run."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from experiments.domain_vs_broad.arms import ARMS
+from experiments.domain_vs_broad.measures.settings import MeasureSettings
 
 __all__ = ["CASES", "Profile"]
 
@@ -32,6 +33,7 @@ class Profile:
         judged_broad: The same of the broad text.
         data: Directory that the texts lie in, for those that lie in one.
         arms: Their names.
+        measured: Sizes of what is measured of features.
         warning: What a reader must know first.
         build: Makes the hosts of a profile that brings its own, on a device, as far as they are not there; it continues
             what was cut short.
@@ -53,6 +55,7 @@ class Profile:
     judged_broad: str | None = None
     data: str | None = None
     arms: tuple[str, ...] = tuple(ARMS)
+    measured: MeasureSettings = field(default_factory=MeasureSettings)
     warning: str = CASES
     build: Callable[[str], None] | None = None
 
