@@ -152,9 +152,7 @@ def fuzzing_questions(
         places = right if is_right else [others[place] for place in drawn]
         marked = texts.marked(each.window, places)
         shown = replace(each, tier=POSITIVE if is_right else BASE_TIER)
-        questions.append(
-            fuzzing_question(explanation, marked, is_right, like, both_orders=both_orders, example=shown)
-        )
+        questions.append(fuzzing_question(explanation, marked, is_right, like, both_orders=both_orders, example=shown))
     return questions
 
 
