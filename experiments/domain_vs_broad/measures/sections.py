@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from experiments.domain_vs_broad.feature_tables import middle_of
 from experiments.domain_vs_broad.measures.concept_tables import absorption_table, localisation_table, probing_table
 from experiments.domain_vs_broad.measures.difference_table import difference_table
+from experiments.domain_vs_broad.measures.figures import f1_figure, residual_figure
 from experiments.domain_vs_broad.measures.measured_host import MeasuredHost
 from experiments.domain_vs_broad.measures.residual_tables import causal_table, residual_table
 from experiments.domain_vs_broad.measures.rule_tables import rule_table
@@ -27,12 +28,14 @@ def measure_sections(matrix: Matrix) -> tuple[Section, ...]:
             f"Of every arm the dictionaries of wanted L0 {l0:g}, on held-out text of the domain.",
             hosts,
             {"residual": (residual_table, causal_table)},
+            residual_figure,
         ),
         _section(
             "Can features be explained, without a judge",
             "How well rules of words and of concepts tell where a feature fires.",
             hosts,
             {"interpretability": (lambda each: rule_table(each, "lexical"), lambda each: rule_table(each, "ontology"))},
+            f1_figure,
         ),
         _section(
             "Do features fire where their concepts are told",
@@ -54,7 +57,13 @@ def measure_sections(matrix: Matrix) -> tuple[Section, ...]:
     )
 
 
-def _section(title: str, text: str, hosts: Sequence[MeasuredHost], parts: dict[str, tuple[TableOf, ...]]) -> Section:
+def _section(
+    title: str,
+    text: str,
+    hosts: Sequence[MeasuredHost],
+    parts: dict[str, tuple[TableOf, ...]],
+    draw: FigureOf = lambda _: None,
+) -> Section:
     tables: list[Table] = []
     missing: list[str] = []
     for part, makers in parts.items():
@@ -63,4 +72,5 @@ def _section(title: str, text: str, hosts: Sequence[MeasuredHost], parts: dict[s
                 missing.append(f"{part.capitalize()}, host {host.host} adaptation, is left out: {reason}.")
                 continue
             tables += [table for make in makers if (table := make(host)) is not None]
-    return Section(title, " ".join((text, *dict.fromkeys(missing))), tuple(tables))
+    figures = tuple(figure for host in hosts if (figure := draw(host)) is not None)
+    return Section(title, " ".join((text, *dict.fromkeys(missing))), tuple(tables), figures)

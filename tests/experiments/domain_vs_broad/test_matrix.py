@@ -102,7 +102,8 @@ def test_the_report_is_whole(matrix, tmp_path):
     report = matrix_report(matrix)
     write_report(report, tmp_path)
     assert read_report(tmp_path) == report
-    assert {figure.name for figure in report.figures} == {"explained_variance_after", "delta_ce_after"}
+    names = {"two_by_two", "explained_variance", "delta_ce", "overlap"}
+    assert {figure.name for figure in report.figures} == {f"{name}_after" for name in names}
     text = (tmp_path / "report.md").read_text()
     assert str(matrix.directory) not in text
 

@@ -120,4 +120,5 @@ def test_the_report_with_measures_is_whole(measured, tmp_path):
     write_report(report, tmp_path)
     assert read_report(tmp_path) == report
     assert report.seconds["measures"] > 0
+    assert {"residual_after", "f1_after"} <= {figure.name for figure in report.figures}
     assert str(measured.directory) not in (tmp_path / "report.md").read_text()
