@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from experiments.domain_vs_broad.cost_plan import cost_text
+from experiments.domain_vs_broad.costs import recorded_cost
 from experiments.domain_vs_broad.matrix import plan_text
 from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
@@ -18,7 +20,12 @@ def plan(
     """What there is to do and what it costs."""
     wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
     matrix = Matrix(wanted, work)
-    return plan_text(wanted, matrix.cells, matrix.missing)
+    lines = [plan_text(wanted, matrix.cells, matrix.missing)]
+    if wanted.label is not None:
+        lines.insert(0, wanted.label)
+    if wanted.shape is not None:
+        lines.append(cost_text(wanted, matrix.missing, adapted=wanted.build is not None))
+    return "\n".join(lines)
 
 
 def run(
@@ -47,5 +54,8 @@ def run(
     """
     wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
     if wanted.build is not None:
-        wanted.build(device)
-    return matrix_report(run_matrix(wanted, work, device=device, tell=tell))
+        with recorded_cost(work, "hosts"):
+            wanted.build(device)
+    with recorded_cost(work, "cells"):
+        matrix = run_matrix(wanted, work, device=device, tell=tell)
+    return matrix_report(matrix)

@@ -3,6 +3,7 @@
 Everything lies under one directory of work, a cell in a directory of its own; what is there is not done again.
 """
 
+import gc
 import json
 import shutil
 import time
@@ -26,6 +27,8 @@ from sae.written_whole import written_whole
 __all__ = ["Matrix", "run_matrix"]
 
 CELLS, CELL, PROFILE, TEXT_RECORD = "cells", "cell.json", "profile.json", "texts.json"
+ADDED = {"dtype": "float32"}
+"""Fields of a profile that cells of earlier versions do not name, and what they were then; others were null."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,19 @@ def run_matrix(
     for name, location in profile.hosts:
         rest = [cell for cell in missing if cell.host == name]
         if rest or not all(_is_done(matrix.null_directory(name, arm)) for arm in NULL_ARMS):
-            _run_host(matrix, name, HostModel.load(location, device=device), rest)
+            _run_host(matrix, name, HostModel.load(location, device=device, dtype=profile.dtype), rest)
+            gc.collect()  # a host refers to itself: without this the next one is loaded beside it
     return matrix
 
 
 def _run_host(matrix: Matrix, name: str, host: HostModel, cells: list[Cell]) -> None:
     """All missing cells of one host, and the arms that learned nothing."""
     profile, site = matrix.profile, Site.parse(matrix.profile.site)
-    rows = {text: training_rows(host, getattr(profile, text), site, n_tokens=profile.harvested) for text in TEXTS}
+    context = _context(profile, host)
+    rows = {
+        text: training_rows(host, getattr(profile, text), site, n_tokens=profile.harvested, context=context)
+        for text in TEXTS
+    }
     texts = _evaluation_texts(profile, host)
     _record_duplicates(matrix.directory / TEXT_RECORD, name, texts)
     for arm, dictionaries in null_arms(profile, rows[DOMAIN]).items():
@@ -129,8 +137,12 @@ def _evaluation_text(profile: Profile, host: HostModel, spec: str) -> Evaluation
         Site.parse(profile.site),
         n_tokens=profile.evaluated,
         n_trained=profile.harvested,
-        context=min(profile.context, host.context_length),
+        context=_context(profile, host),
     )
+
+
+def _context(profile: Profile, host: HostModel) -> int:
+    return min(profile.context, host.context_length)
 
 
 @contextmanager
@@ -155,7 +167,7 @@ def _check_same_profile(profile: Profile, path: Path) -> None:
     ours = {name: value for name, value in profile.to_json().items() if name not in ("arms", "seeds")}
     ours = json.loads(json.dumps(ours))
     if path.is_file():
-        theirs = json.loads(path.read_text("utf-8"))
+        theirs = ADDED | json.loads(path.read_text("utf-8"))
         if changed := sorted(name for name in ours if theirs.get(name) != ours[name]):
             raise ValueError(
                 f"{str(path.parent)!r} holds cells of another profile (other {', '.join(changed)}), expected the same; "

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from experiments.adaptation.settings import AdaptationSettings
 from experiments.domain_vs_broad.arms import ARMS
+from experiments.domain_vs_broad.host_shape import HostShape
 
 __all__ = ["CASES", "Profile"]
 
@@ -33,6 +35,10 @@ class Profile:
         data: Directory that the texts lie in, for those that lie in one.
         arms: Their names.
         warning: What a reader must know first.
+        label: What must stand in the title too.
+        dtype: What the hosts run in.
+        shape: Of a host, where the plan counts operations.
+        adaptation: How the adapted host is made, where the plan counts that too.
         build: Makes the hosts of a profile that brings its own, on a device, as far as they are not there; it continues
             what was cut short.
     """
@@ -54,6 +60,10 @@ class Profile:
     data: str | None = None
     arms: tuple[str, ...] = tuple(ARMS)
     warning: str = CASES
+    label: str | None = None
+    dtype: str = "float32"
+    shape: HostShape | None = None
+    adaptation: AdaptationSettings | None = None
     build: Callable[[str], None] | None = None
 
     def to_json(self) -> dict[str, Any]:
