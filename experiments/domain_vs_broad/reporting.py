@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from experiments.domain_vs_broad.arms import ARMS, BROAD
 from experiments.domain_vs_broad.cell_evaluation import TEXTS
-from experiments.domain_vs_broad.comparison import Comparison
+from experiments.domain_vs_broad.comparison import ONE_L0, Comparison
+from experiments.domain_vs_broad.costs import cost_table
 from experiments.domain_vs_broad.feature_tables import overlap_table, use_table
 from experiments.domain_vs_broad.figures import curve_figure
+from experiments.domain_vs_broad.listing import listed_section
 from experiments.domain_vs_broad.running import Matrix
 from experiments.domain_vs_broad.tables import class_table, host_table, matched_table, two_by_two_table
 from experiments.report.contents import Report, Row, Section, Table
@@ -15,6 +17,7 @@ from sae.measurement import Measurement
 
 __all__ = ["matrix_report"]
 
+TITLE = "Domain dictionaries against broad ones"
 CLAIM = (
     "Do dictionaries trained on a domain's text reconstruct that domain better than broad ones of equal width, tokens "
     "and L0, and at what cost elsewhere? (The question of arXiv 2508.09363; the definitions are this project's.)"
@@ -32,7 +35,7 @@ def matrix_report(matrix: Matrix) -> Report:
     return Report(
         experiment="domain-vs-broad",
         profile=profile.name,
-        title="Domain dictionaries against broad ones",
+        title=TITLE if profile.label is None else f"{TITLE} ({profile.label})",
         claim=CLAIM,
         findings=tuple(_findings(comparisons[-1])),
         warnings=(profile.warning,),
@@ -48,11 +51,19 @@ def matrix_report(matrix: Matrix) -> Report:
             ),
             Section("Before and after adaptation", tables=(host_table(comparisons),)),
             Section("Arms and text", tables=(_arm_table(matrix), _text_table(matrix))),
+            *_cost_section(matrix),
         ),
     )
 
 
+def _cost_section(matrix: Matrix) -> Iterator[Section]:
+    if (table := cost_table(matrix.directory)) is not None:
+        yield Section("Cost", tables=(table,))
+
+
 def _host_section(comparison: Comparison) -> Section:
+    if not comparison.has_curves:
+        return listed_section(comparison, TEXTS)
     classes = class_table(comparison)
     tables = tuple(matched_table(comparison, text) for text in TEXTS)
     return Section(
@@ -65,6 +76,9 @@ def _host_section(comparison: Comparison) -> Section:
 
 def _findings(comparison: Comparison) -> Iterator[str]:
     """What the last host says, a sentence for each arm and text."""
+    if not comparison.has_curves:
+        yield f"There is {ONE_L0}."
+        return
     for text in TEXTS:
         for arm in comparison.matrix.profile.arms:
             if arm == BROAD:
