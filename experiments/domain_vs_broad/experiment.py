@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from experiments.domain_vs_broad.cost_plan import cost_text
+from experiments.domain_vs_broad.costs import recorded_cost
 from experiments.domain_vs_broad.matrix import plan_text
 from experiments.domain_vs_broad.measures.measuring import measure_matrix, measures_plan
 from experiments.domain_vs_broad.profiles import profile_of
@@ -19,7 +21,14 @@ def plan(
     """What there is to do and what it costs."""
     wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
     matrix = Matrix(wanted, work)
-    return "\n".join((plan_text(wanted, matrix.cells, matrix.missing), nulls_plan(matrix), measures_plan(matrix)))
+    lines = [plan_text(wanted, matrix.cells, matrix.missing), nulls_plan(matrix)]
+    if wanted.measured is not None:
+        lines.append(measures_plan(matrix))
+    if wanted.label is not None:
+        lines.insert(0, wanted.label)
+    if wanted.shape is not None:
+        lines.append(cost_text(wanted, matrix.missing, adapted=wanted.build is not None))
+    return "\n".join(lines)
 
 
 def run(
@@ -48,8 +57,12 @@ def run(
     """
     wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
     if wanted.build is not None:
-        wanted.build(device)
-    matrix = run_matrix(wanted, work, device=device, tell=tell)
-    tell(measures_plan(matrix))
-    measure_matrix(matrix, device=device)
+        with recorded_cost(work, "hosts"):
+            wanted.build(device)
+    with recorded_cost(work, "cells"):
+        matrix = run_matrix(wanted, work, device=device, tell=tell)
+    if wanted.measured is not None:
+        tell(measures_plan(matrix))
+        with recorded_cost(work, "measures"):
+            measure_matrix(matrix, device=device)
     return matrix_report(matrix)

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from experiments.domain_vs_broad.arms import ARMS
+from experiments.adaptation.settings import AdaptationSettings
+from experiments.domain_vs_broad.arms import ARMS, NULL_ARMS
+from experiments.domain_vs_broad.host_shape import HostShape
 from experiments.domain_vs_broad.measures.settings import MeasureSettings
 
 __all__ = ["CASES", "Profile"]
@@ -33,8 +35,13 @@ class Profile:
         judged_broad: The same of the broad text.
         data: Directory that the texts lie in, for those that lie in one.
         arms: Their names.
-        measured: Sizes of what is measured of features.
+        nulls: Names of the null arms.
+        measured: Sizes of what is measured of features; None measures nothing of them.
         warning: What a reader must know first.
+        label: What must stand in the title too.
+        dtype: What the hosts run in.
+        shape: Of a host, where the plan counts operations.
+        adaptation: How the adapted host is made, where the plan counts that too.
         build: Makes the hosts of a profile that brings its own, on a device, as far as they are not there; it continues
             what was cut short.
     """
@@ -55,8 +62,13 @@ class Profile:
     judged_broad: str | None = None
     data: str | None = None
     arms: tuple[str, ...] = tuple(ARMS)
-    measured: MeasureSettings = field(default_factory=MeasureSettings)
+    nulls: tuple[str, ...] = NULL_ARMS
+    measured: MeasureSettings | None = field(default_factory=MeasureSettings)
     warning: str = CASES
+    label: str | None = None
+    dtype: str = "float32"
+    shape: HostShape | None = None
+    adaptation: AdaptationSettings | None = None
     build: Callable[[str], None] | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiments.domain_vs_broad.profiles.clinic import clinic
+from experiments.domain_vs_broad.profiles.llama_3b import llama_3b
+from experiments.domain_vs_broad.profiles.llama_3b_random import llama_3b_random
 from experiments.domain_vs_broad.profiles.profile import Profile
 from experiments.domain_vs_broad.profiles.real_text import real_text, real_text_openstax
 
@@ -16,6 +18,8 @@ PROFILES: dict[str, Callable[[Path, Path | None], Profile]] = {
     "clinic": clinic,
     "real-text": real_text,
     "real-text-openstax": real_text_openstax,
+    "llama-3.2-3b": llama_3b,
+    "llama-3.2-3b-random": llama_3b_random,
 }
 """Each is called with the directory that hosts are built in, and with where text lies."""
 

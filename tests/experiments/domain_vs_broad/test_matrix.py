@@ -9,14 +9,12 @@ from click.testing import CliRunner
 
 from experiments.cli import main
 from experiments.domain_vs_broad import experiment, profiles, running
-from experiments.domain_vs_broad.arms import ARMS
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS
+from experiments.domain_vs_broad.arms import ARMS, NULL_ARMS, TRAINED_NULLS
 from experiments.domain_vs_broad.matched_l0 import Arms
 from experiments.domain_vs_broad.matrix import cells_of, plan_text
 from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
-from experiments.domain_vs_broad.trained_nulls import TRAINED_NULLS
 from experiments.report.report_files import read_report, write_report
 from sae.dictionary.autoencoder import SAE
 from sae.evaluation.table_files import load_table
