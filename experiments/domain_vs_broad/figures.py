@@ -3,9 +3,9 @@
 from matplotlib import pyplot
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS
+from experiments.domain_vs_broad.arms import FROZEN_DECODER, RANDOM_HOST
+from experiments.domain_vs_broad.cell_evaluation import TEXTS
 from experiments.domain_vs_broad.comparison import Comparison
-from experiments.domain_vs_broad.trained_nulls import FROZEN_DECODER, RANDOM_HOST
 from experiments.report.contents import Figure
 from experiments.report.picture import svg_of
 
@@ -24,7 +24,7 @@ def curve_figure(comparison: Comparison, metric: str) -> Figure:
     for panel, text in zip(panels, TEXTS, strict=True):
         for arm, colour in zip(comparison.matrix.profile.arms, COLOURS, strict=False):
             _draw(panel, comparison, text, arm, metric, color=colour)
-        for arm in NULL_ARMS:
+        for arm in comparison.matrix.profile.nulls:
             _draw(panel, comparison, text, arm, metric, color="#777777", linestyle=NULL_STYLES[arm])
         panel.set(xscale="log", xlabel=f"measured L0 on {text} text", title=f"judged on {text} text")
         panel.xaxis.set_major_locator(FixedLocator([float(2**power) for power in range(-2, 12)]))

@@ -39,15 +39,18 @@ def cells_of(profile: Profile) -> list[Cell]:
 
 
 def plan_text(profile: Profile, cells: Sequence[Cell], missing: Sequence[Cell]) -> str:
-    """What there is to do and what it costs, in a few lines."""
+    """What there is to do and what it costs, in a few lines; of a profile that gives its host's shape without the
+    time, which `cost_plan` knows better.
+    """
     tokens = sum(cell.arm.tokens for cell in missing) * profile.n_tokens * len(profile.l0)
     minutes = tokens / DICTIONARY_TOKENS_PER_SECOND / 60
+    rate = f"{minutes:.0f} minutes at the {DICTIONARY_TOKENS_PER_SECOND:,.0f} a second of profile clinic on two cores"
     return "\n".join(
         (
             f"{len(cells)} cells: {len(profile.hosts)} hosts x {len(profile.arms)} arms x {len(profile.seeds)} seeds, "
             f"each {len(profile.l0)} dictionaries of {profile.d_sae} features at {profile.site}",
-            f"{len(cells) - len(missing)} done, {len(missing)} to do: {tokens:,.0f} dictionary tokens of training, "
-            f"{minutes:.0f} minutes at the {DICTIONARY_TOKENS_PER_SECOND:,.0f} a second of profile clinic on two cores",
+            f"{len(cells) - len(missing)} done, {len(missing)} to do: {tokens:,.0f} dictionary tokens of training"
+            + (f", {rate}" if profile.shape is None else ""),
             f"evaluation on {profile.evaluated:,} held-out tokens of each text",
         )
     )

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from experiments.domain_vs_broad.arms import ARMS, BROAD
 from experiments.domain_vs_broad.cell_evaluation import TEXTS
-from experiments.domain_vs_broad.comparison import Comparison
+from experiments.domain_vs_broad.comparison import ONE_L0, Comparison
+from experiments.domain_vs_broad.costs import cost_table
 from experiments.domain_vs_broad.feature_tables import overlap_table, use_table
 from experiments.domain_vs_broad.figures import curve_figure
+from experiments.domain_vs_broad.listing import listed_section
 from experiments.domain_vs_broad.measures.measuring import seconds_of_measures
 from experiments.domain_vs_broad.measures.sections import measure_findings, measure_sections
 from experiments.domain_vs_broad.running import Matrix
@@ -18,6 +20,7 @@ from sae.measurement import Measurement
 
 __all__ = ["matrix_report"]
 
+TITLE = "Domain dictionaries against broad ones"
 CLAIM = (
     "Do dictionaries trained on a domain's text reconstruct that domain better than broad ones of equal width, tokens "
     "and L0, and at what cost elsewhere? (The question of arXiv 2508.09363; the definitions are this project's.)"
@@ -35,27 +38,43 @@ def matrix_report(matrix: Matrix) -> Report:
     return Report(
         experiment="domain-vs-broad",
         profile=profile.name,
-        title="Domain dictionaries against broad ones",
+        title=TITLE if profile.label is None else f"{TITLE} ({profile.label})",
         claim=CLAIM,
         findings=(*_findings(comparisons[-1]), *measure_findings(matrix)),
         warnings=(profile.warning,),
         config=profile.to_json(),
-        seconds={"cells": round(matrix.seconds, 1), "measures": round(seconds_of_measures(matrix), 1)},
+        seconds=_seconds(matrix),
         sections=(
-            _two_by_two_section(comparisons),
+            *_two_by_two_section(comparisons),
             *(_host_section(each) for each in comparisons),
             _feature_section(comparisons),
-            *measure_sections(matrix),
-            Section("Before and after adaptation", tables=(host_table(comparisons),)),
+            *(() if profile.measured is None else measure_sections(matrix)),
+            *_adaptation_section(comparisons),
             Section("Arms and text", tables=(_arm_table(matrix), _text_table(matrix))),
+            *_cost_section(matrix),
         ),
     )
 
 
-def _two_by_two_section(comparisons: list[Comparison]) -> Section:
-    tables = [two_by_two_table(each) for each in comparisons]
-    figures = [two_by_two_figure(table, each.host) for table, each in zip(tables, comparisons, strict=True)]
-    return Section("The two by two", tables=tuple(tables), figures=tuple(figures))
+def _seconds(matrix: Matrix) -> dict[str, float]:
+    seconds = {"cells": round(matrix.seconds, 1)}
+    if matrix.profile.measured is not None:
+        seconds["measures"] = round(seconds_of_measures(matrix), 1)
+    return seconds
+
+
+def _two_by_two_section(comparisons: list[Comparison]) -> Iterator[Section]:
+    """Where there are curves that can be read at one L0."""
+    compared = [each for each in comparisons if each.has_curves]
+    if compared:
+        tables = [two_by_two_table(each) for each in compared]
+        figures = [two_by_two_figure(table, each.host) for table, each in zip(tables, compared, strict=True)]
+        yield Section("The two by two", tables=tuple(tables), figures=tuple(figures))
+
+
+def _adaptation_section(comparisons: list[Comparison]) -> Iterator[Section]:
+    if all(each.has_curves for each in comparisons):
+        yield Section("Before and after adaptation", tables=(host_table(comparisons),))
 
 
 def _feature_section(comparisons: list[Comparison]) -> Section:
@@ -68,7 +87,14 @@ def _feature_section(comparisons: list[Comparison]) -> Section:
     )
 
 
+def _cost_section(matrix: Matrix) -> Iterator[Section]:
+    if (table := cost_table(matrix.directory)) is not None:
+        yield Section("Cost", tables=(table,))
+
+
 def _host_section(comparison: Comparison) -> Section:
+    if not comparison.has_curves:
+        return listed_section(comparison, TEXTS)
     classes = class_table(comparison)
     tables = tuple(matched_table(comparison, text) for text in TEXTS)
     curves = tuple(curve_figure(comparison, metric) for metric in ("explained_variance", "delta_ce"))
@@ -82,6 +108,9 @@ def _host_section(comparison: Comparison) -> Section:
 
 def _findings(comparison: Comparison) -> Iterator[str]:
     """What the last host says, a sentence for each arm and text."""
+    if not comparison.has_curves:
+        yield f"There is {ONE_L0}."
+        return
     for text in TEXTS:
         for arm in comparison.matrix.profile.arms:
             if arm == BROAD:

@@ -3,6 +3,7 @@
 Everything lies under one directory of work, a cell in a directory of its own; what is there is not done again.
 """
 
+import gc
 import json
 import shutil
 import time
@@ -12,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.domain_vs_broad.arms import BROAD, DOMAIN
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS, evaluate_dictionaries, null_arms
+from experiments.domain_vs_broad.arms import BROAD, DOMAIN, TRAINED_NULLS
+from experiments.domain_vs_broad.cell_evaluation import TEXTS, evaluate_dictionaries, null_arms
 from experiments.domain_vs_broad.cell_training import train_cell
 from experiments.domain_vs_broad.matrix import Cell, cells_of, plan_text
 from experiments.domain_vs_broad.profiles import Profile
 from experiments.domain_vs_broad.texts import EvaluationText, evaluation_text, seen_by, training_rows
-from experiments.domain_vs_broad.trained_nulls import TRAINED_NULLS, host_of_null, train_null
+from experiments.domain_vs_broad.trained_nulls import host_of_null, train_null
 from sae.host.host import HostModel
 from sae.host.sites import Site
 from sae.progress import progress
@@ -27,8 +28,10 @@ from sae.written_whole import written_whole
 __all__ = ["Matrix", "held_out_text", "nulls_plan", "run_matrix", "spec_of"]
 
 CELLS, CELL, PROFILE, TEXT_RECORD = "cells", "cell.json", "profile.json", "texts.json"
-MAY_DIFFER = ("arms", "seeds", "measured")
+MAY_DIFFER = ("arms", "nulls", "seeds", "measured")
 """Of the profile: whether there are more or fewer cells, and what is done with them afterwards."""
+ADDED = {"dtype": "float32"}
+"""Fields of a profile that cells of earlier versions do not name, and what they were then; others were null."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Matrix:
     def seconds(self) -> float:
         """Of all cells, those of earlier runs included."""
         directories = [self.cell_directory(cell) for cell in self.cells]
-        directories += [self.null_directory(host, arm) for host, _ in self.profile.hosts for arm in NULL_ARMS]
+        directories += [self.null_directory(host, arm) for host, _ in self.profile.hosts for arm in self.profile.nulls]
         return sum(float(json.loads((path / CELL).read_text("utf-8"))["seconds"]) for path in directories)
 
     def cell_directory(self, cell: Cell) -> Path:
@@ -77,9 +80,9 @@ class Matrix:
 
 def nulls_plan(matrix: Matrix) -> str:
     """How many null arms there are to train and evaluate, in a line."""
-    directories = [matrix.null_directory(host, arm) for host, _ in matrix.profile.hosts for arm in NULL_ARMS]
+    directories = [matrix.null_directory(host, arm) for host, _ in matrix.profile.hosts for arm in matrix.profile.nulls]
     n_done = sum(_is_done(path) for path in directories)
-    trained = f"{len(TRAINED_NULLS)} of each host are trained as a cell is"
+    trained = f"{len(set(TRAINED_NULLS) & set(matrix.profile.nulls))} of each host are trained as a cell is"
     return f"{len(directories)} null arms ({trained}), {n_done} done, {len(directories) - n_done} to do"
 
 
@@ -103,24 +106,29 @@ def run_matrix(
     tell(plan_text(profile, matrix.cells, missing))
     for name, location in profile.hosts:
         rest = [cell for cell in missing if cell.host == name]
-        if rest or not all(_is_done(matrix.null_directory(name, arm)) for arm in NULL_ARMS):
-            _run_host(matrix, name, HostModel.load(location, device=device), rest)
+        if rest or not all(_is_done(matrix.null_directory(name, arm)) for arm in profile.nulls):
+            _run_host(matrix, name, HostModel.load(location, device=device, dtype=profile.dtype), rest)
+            gc.collect()  # a host refers to itself: without this the next one is loaded beside it
     return matrix
 
 
 def _run_host(matrix: Matrix, name: str, host: HostModel, cells: list[Cell]) -> None:
     """All missing cells of one host, and the arms that learned nothing."""
     profile, site = matrix.profile, Site.parse(matrix.profile.site)
-    rows = {text: training_rows(host, getattr(profile, text), site, n_tokens=profile.harvested) for text in TEXTS}
+    context = _context(profile, host)
+    rows = {
+        text: training_rows(host, getattr(profile, text), site, n_tokens=profile.harvested, context=context)
+        for text in TEXTS
+    }
     texts = {text: held_out_text(profile, host, spec_of(profile, text), n_tokens=profile.evaluated) for text in TEXTS}
     _record_duplicates(matrix.directory / TEXT_RECORD, name, texts)
     for arm, dictionaries in null_arms(profile, rows[DOMAIN]).items():
-        if _is_done(matrix.null_directory(name, arm)):
+        if arm not in profile.nulls or _is_done(matrix.null_directory(name, arm)):
             continue
         with _cell_in(matrix.null_directory(name, arm)) as directory:
             evaluate_dictionaries(dictionaries, host, site, texts, directory)
     for arm in TRAINED_NULLS:
-        if _is_done(matrix.null_directory(name, arm)):
+        if arm not in profile.nulls or _is_done(matrix.null_directory(name, arm)):
             continue
         with _cell_in(matrix.null_directory(name, arm)) as directory:
             own = host_of_null(arm, host)
@@ -150,8 +158,12 @@ def held_out_text(profile: Profile, host: HostModel, spec: str, *, n_tokens: int
         Site.parse(profile.site),
         n_tokens=n_tokens,
         n_trained=profile.harvested,
-        context=min(profile.context, host.context_length),
+        context=_context(profile, host),
     )
+
+
+def _context(profile: Profile, host: HostModel) -> int:
+    return min(profile.context, host.context_length)
 
 
 @contextmanager
@@ -176,7 +188,7 @@ def _check_same_profile(profile: Profile, path: Path) -> None:
     ours = {name: value for name, value in profile.to_json().items() if name not in MAY_DIFFER}
     ours = json.loads(json.dumps(ours))
     if path.is_file():
-        theirs = json.loads(path.read_text("utf-8"))
+        theirs = ADDED | json.loads(path.read_text("utf-8"))
         if changed := sorted(name for name in ours if theirs.get(name) != ours[name]):
             raise ValueError(
                 f"{str(path.parent)!r} holds cells of another profile (other {', '.join(changed)}), expected the same; "

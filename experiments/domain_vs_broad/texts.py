@@ -11,7 +11,8 @@ from experiments.document_split import held_out_only, training_texts
 from experiments.near_duplicates import Deduplicated, without_duplicates
 from sae.activations.harvest import harvest
 from sae.annotated_text import AnnotatedText
-from sae.corpora import annotated_texts, read_corpus
+from sae.corpora import read_corpus
+from sae.corpus_knowledge import annotated_texts
 from sae.evaluation.degenerate import constant_sae
 from sae.evaluation.position_classes import EvaluationDocument, read_evaluation_documents
 from sae.evaluation.survey import survey
@@ -38,7 +39,7 @@ class TrainingRows:
     calibration: Float[Tensor, "calibration_tokens d_model"]
 
 
-def training_rows(host: HostModel, spec: str, site: Site, *, n_tokens: int) -> TrainingRows:
+def training_rows(host: HostModel, spec: str, site: Site, *, n_tokens: int, context: int | None = None) -> TrainingRows:
     """Run the documents of a text that may be trained on.
 
     Args:
@@ -46,10 +47,12 @@ def training_rows(host: HostModel, spec: str, site: Site, *, n_tokens: int) -> T
         spec: SPEC of the text.
         site: Where to read.
         n_tokens: Distinct tokens to draw from; a tenth more is kept for calibration.
+        context: Most tokens of a document, if not all that the host can read.
     """
     texts = training_texts(read_corpus(spec))
-    calibration = harvest(host, texts, [site], n_tokens=max(1, int(n_tokens * CALIBRATION_SHARE)))
-    train = harvest(host, texts, [site], n_tokens=n_tokens)
+    n_calibration = max(1, int(n_tokens * CALIBRATION_SHARE))
+    calibration = harvest(host, texts, [site], n_tokens=n_calibration, context_tokens=context)
+    train = harvest(host, texts, [site], n_tokens=n_tokens, context_tokens=context)
     return TrainingRows(train.activations[site], calibration.activations[site])
 
 
@@ -102,7 +105,7 @@ def evaluation_text(
         missing -= min(context, _n_tokens(host, text.text))
         if missing <= 0:
             break
-    read = (text for other in training for text in _trained(host, other, n_trained))
+    read = (text for other in training for text in _trained(host, other, n_trained, context))
     found = without_duplicates([text.text for text in candidates], read)
     if not found.kept:
         raise ValueError(
@@ -124,12 +127,12 @@ def _mean(host: HostModel, site: Site, documents: list[EvaluationDocument]) -> F
     return survey(host, nothing, site, documents).mean
 
 
-def _trained(host: HostModel, spec: str, n_tokens: int) -> Iterator[str]:
+def _trained(host: HostModel, spec: str, n_tokens: int, context: int) -> Iterator[str]:
     """The documents that `training_rows` reads, and at most a few more."""
     missing = n_tokens * (1 + CALIBRATION_SHARE)
     for text in training_texts(read_corpus(spec)):
         yield text
-        missing -= min(host.context_length, _n_tokens(host, text))
+        missing -= min(context, _n_tokens(host, text))
         if missing <= 0:
             return
 
@@ -140,6 +143,8 @@ def _n_tokens(host: HostModel, text: str) -> int:
 
 def mixed_rows(texts: tuple[tuple[TrainingRows, float], ...]) -> TrainingRows:
     """Rows of several texts in shares that add up to 1: as many together as each has by itself."""
+    if len(texts) == 1:  # a copy of all rows would be gigabytes
+        return texts[0][0]
     parts = [(_first(rows.train, share), _first(rows.calibration, share)) for rows, share in texts]
     train, calibration = (torch.cat([part[index] for part in parts]) for index in (0, 1))
     return TrainingRows(train, calibration)

@@ -8,7 +8,7 @@ What they score is what training a dictionary gives whatever its directions, and
 
 from pathlib import Path
 
-from experiments.domain_vs_broad.arms import ARMS, DOMAIN, Arm
+from experiments.domain_vs_broad.arms import ARMS, DOMAIN, FROZEN_DECODER, RANDOM_HOST, Arm
 from experiments.domain_vs_broad.cell_training import train_cell
 from experiments.domain_vs_broad.matrix import Cell
 from experiments.domain_vs_broad.profiles import Profile
@@ -19,12 +19,8 @@ from sae.host.sites import Site
 from sae.training.frozen_decoder import frozen_decoder_trainer
 from sae.training.trainer import trainer_for
 
-__all__ = ["FROZEN_DECODER", "NULL_TITLES", "RANDOM_HOST", "TRAINED_NULLS", "host_of_null", "train_null"]
+__all__ = ["host_of_null", "train_null"]
 
-FROZEN_DECODER, RANDOM_HOST = "frozen-decoder", "random-host"
-TRAINED_NULLS = (FROZEN_DECODER, RANDOM_HOST)
-NULL_TITLES = {FROZEN_DECODER: "frozen random decoder", RANDOM_HOST: "host of random weights"}
-"""Of their columns."""
 SEED = 0
 HOST_SEED = 7919
 """Of the fresh weights: a host may have begun with those of a small seed."""

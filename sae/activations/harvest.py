@@ -65,6 +65,7 @@ def harvest(
     sites: Sequence[Site],
     *,
     n_tokens: int,
+    context_tokens: int | None = None,
     batch_documents: int = 128,
     importance: bool = False,
     dtype: torch.dtype = torch.float16,
@@ -73,9 +74,10 @@ def harvest(
 
     Args:
         host: The model.
-        texts: Documents, read until there are enough tokens. One longer than the host's context is cut to it.
+        texts: Documents, read until there are enough tokens. One longer than the context is cut to it.
         sites: Where to read.
         n_tokens: Tokens to keep, BOS not counted; the last document is cut to give exactly this many.
+        context_tokens: Most tokens of a document, BOS included; None reads as much as the host can.
         batch_documents: Documents per forward pass; those of a batch have similar lengths.
         importance: Also keep log-probabilities, for `importance_weights`.
         dtype: Precision of the kept activations.
@@ -86,7 +88,8 @@ def harvest(
     Raises:
         ValueError: There is no text at all, or an activation is too large for `dtype`.
     """
-    documents = cut_to(DocumentReader(host, texts, context_tokens=host.context_length).take(n_tokens), n_tokens)
+    reader = DocumentReader(host, texts, context_tokens=context_tokens or host.context_length)
+    documents = cut_to(reader.take(n_tokens), n_tokens)
     if not documents:
         raise ValueError("the corpus gave no token to harvest, expected at least one document with text")
     capacity = sum(len(document.ids) for document in documents)

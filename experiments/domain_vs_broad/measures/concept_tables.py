@@ -1,9 +1,9 @@
 """Tables of what features say of texts whose concepts are known."""
 
+from experiments.domain_vs_broad.arms import TRAINED_TITLES
 from experiments.domain_vs_broad.feature_tables import range_over_seeds
 from experiments.domain_vs_broad.measures.measured_host import MeasuredHost
 from experiments.domain_vs_broad.measures.ratios import absorption, localised, probed
-from experiments.domain_vs_broad.trained_nulls import NULL_TITLES
 from experiments.report.contents import Row, Table
 from sae.measurement import Measurement
 
@@ -38,7 +38,7 @@ def localisation_table(measured: MeasuredHost) -> Table:
             "pointing by chance": of(arm, "pointing_chance"),
         }
         rows.append(Row(arm, cells, nulls | trained))
-    titles = ("permuted labels", "random directions", "single token", "pointing by chance", *NULL_TITLES.values())
+    titles = ("permuted labels", "random directions", "single token", "pointing by chance", *TRAINED_TITLES.values())
     return Table(
         f"localisation_{measured.host}",
         f"Features of concepts against the words that tell them, host {measured.host} adaptation",
@@ -72,7 +72,7 @@ def probing_table(measured: MeasuredHost) -> Table:
         f"Balanced accuracy of sparse probes for classes of documents, host {measured.host} adaptation",
         tuple(f"k={k}" for k in KS),
         tuple(rows),
-        ("TF-IDF", "dense probe", "shuffled labels", *NULL_TITLES.values()),
+        ("TF-IDF", "dense probe", "shuffled labels", *TRAINED_TITLES.values()),
         "Features are averaged over a document's tokens; the k whose class means differ most are read by a logistic "
         "regression. Beside them probes of the words and of all mean activations. Shuffled labels and null arms are "
         "with k=1. Intervals are over classes and seeds.",
@@ -104,7 +104,7 @@ def absorption_table(measured: MeasuredHost) -> Table:
         f"Absorption in the hierarchy of concepts, host {measured.host} adaptation",
         ("absorbed", "main features silent", "pairs"),
         tuple(rows),
-        ("equally frequent, no hierarchy", "dealt out at random", *NULL_TITLES.values()),
+        ("equally frequent, no hierarchy", "dealt out at random", *TRAINED_TITLES.values()),
         "Share of the mentions of a child on which a probe for its parent is right, the parent's features are silent "
         "and one other feature stands in. The controls are groups of concepts that have no common parent, and null "
         "arms. Intervals are over pairs of child and parent and over seeds.",

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib import pyplot
 from matplotlib.patches import Patch
 
+from experiments.domain_vs_broad.arms import TRAINED_TITLES
 from experiments.domain_vs_broad.figures import COLOURS
 from experiments.domain_vs_broad.measures.measured_host import MeasuredHost
 from experiments.domain_vs_broad.measures.ratios import error_share
 from experiments.domain_vs_broad.measures.residual import RECONSTRUCTIONS
 from experiments.domain_vs_broad.measures.rule_tables import f1_values
-from experiments.domain_vs_broad.trained_nulls import NULL_TITLES
 from experiments.report.contents import Figure
 from experiments.report.picture import svg_of
 
@@ -31,7 +31,7 @@ CONDITIONS = {
 
 def residual_figure(measured: MeasuredHost) -> Figure | None:
     """FVU of every arm, its nonlinear and its linear part on each other, beside reconstructions of equal EV."""
-    arms = [arm for arm in (*measured.matrix.profile.arms, *NULL_TITLES) if measured.part(arm, "residual")]
+    arms = [arm for arm in (*measured.matrix.profile.arms, *TRAINED_TITLES) if measured.part(arm, "residual")]
     if not arms:
         return None
     figure, panel = pyplot.subplots(figsize=(max(6.0, 1.3 * len(arms)), 4.0), layout="constrained")
@@ -39,7 +39,7 @@ def residual_figure(measured: MeasuredHost) -> Figure | None:
     for place, name in enumerate(RECONSTRUCTIONS):
         for x, arm in enumerate(arms):
             _stack(panel, measured, arm, name, x + (place - 1) * width, width)
-    panel.set_xticks(range(len(arms)), [NULL_TITLES.get(arm, arm) for arm in arms], rotation=25, ha="right")
+    panel.set_xticks(range(len(arms)), [TRAINED_TITLES.get(arm, arm) for arm in arms], rotation=25, ha="right")
     panel.set_ylabel("FVU")
     panel.spines[["top", "right"]].set_visible(False)
     handles = [Patch(color=colour, label=f"{kind} error") for kind, colour in SPLIT_COLOURS.items()]
@@ -74,7 +74,7 @@ def _stack(panel: Any, measured: MeasuredHost, arm: str, name: str, x: float, wi
 
 def f1_figure(measured: MeasuredHost) -> Figure | None:
     """How F1 of explanations is distributed over features, arm by arm, beside two nulls; of words and of concepts."""
-    arms = [*measured.matrix.profile.arms, *NULL_TITLES]
+    arms = [*measured.matrix.profile.arms, *TRAINED_TITLES]
     scorers = [
         scorer for scorer in ("lexical", "ontology") if any(f1_values(measured, arm, scorer, "f1") for arm in arms)
     ]
@@ -127,6 +127,6 @@ def _distributions(panel: Any, measured: MeasuredHost, arms: list[str], scorer: 
             panel.scatter(values, jitter, s=3, color=colour, alpha=0.6, linewidths=0)
         always += f1_values(measured, arm, scorer, "always_yes")
     panel.axvline(float(np.mean(always)), color="black", linestyle=":", linewidth=1)
-    panel.set_yticks(range(len(arms)), [NULL_TITLES.get(arm, arm) for arm in reversed(arms)])
+    panel.set_yticks(range(len(arms)), [TRAINED_TITLES.get(arm, arm) for arm in reversed(arms)])
     panel.set(xlim=(0, 1.02), xlabel="F1 on other documents", title=f"{scorer} explanations")
     panel.spines[["top", "right"]].set_visible(False)

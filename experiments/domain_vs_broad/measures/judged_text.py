@@ -7,7 +7,7 @@ from experiments.domain_vs_broad.measures.settings import MeasureSettings
 from experiments.domain_vs_broad.texts import EvaluationText
 from sae.annotated_text import AnnotatedText
 from sae.corpora import parse_corpus
-from sae.labelled_documents import concept_parents, corpus_documents
+from sae.corpus_knowledge import DocumentKind, concept_parents, corpus_documents
 
 __all__ = ["JudgedText", "judged_text"]
 
@@ -38,7 +38,7 @@ def judged_text(corpus: str, held_out: EvaluationText, settings: MeasureSettings
     if len(parse_corpus(corpus)) != 1:
         return JudgedText(corpus, held_out)
 
-    def documents(kind: str, n: int) -> list[AnnotatedText]:
+    def documents(kind: DocumentKind, n: int) -> list[AnnotatedText]:
         return corpus_documents(corpus, n, seed=settings.seed, kind=kind)
 
     return JudgedText(

@@ -6,11 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from experiments.domain_vs_broad.arms import BROAD
+from experiments.domain_vs_broad.arms import BROAD, TRAINED_NULLS, TRAINED_TITLES
 from experiments.domain_vs_broad.measures.measuring import load_measures
 from experiments.domain_vs_broad.measures.pooling import Ratio, pooled, pooled_difference, pooled_gap
 from experiments.domain_vs_broad.running import Matrix
-from experiments.domain_vs_broad.trained_nulls import NULL_TITLES, TRAINED_NULLS
 from sae.measurement import Measurement
 
 __all__ = ["MeasuredHost", "RatioOf"]
@@ -83,5 +82,5 @@ class MeasuredHost:
     def trained_nulls(self, name: str, ratio: RatioOf, **options: Any) -> dict[str, Measurement]:
         """The same of the null arms that were trained, under the titles of their columns."""
         return {
-            title: self.of(arm, name, ratio, **options) for arm, title in NULL_TITLES.items() if self.part(arm, name)
+            title: self.of(arm, name, ratio, **options) for arm, title in TRAINED_TITLES.items() if self.part(arm, name)
         }

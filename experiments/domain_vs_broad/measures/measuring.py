@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.domain_vs_broad.arms import DOMAIN
+from experiments.domain_vs_broad.arms import DOMAIN, TRAINED_NULLS
 from experiments.domain_vs_broad.cell_training import dictionary_name
 from experiments.domain_vs_broad.feature_tables import middle_of
 from experiments.domain_vs_broad.measures.interpretability import interpretability_record
@@ -21,8 +21,9 @@ from experiments.domain_vs_broad.measures.known_concepts import (
     probing_record,
 )
 from experiments.domain_vs_broad.measures.residual import residual_record
+from experiments.domain_vs_broad.measures.settings import MeasureSettings
 from experiments.domain_vs_broad.running import Matrix, held_out_text, spec_of
-from experiments.domain_vs_broad.trained_nulls import TRAINED_NULLS, host_of_null
+from experiments.domain_vs_broad.trained_nulls import host_of_null
 from sae.dictionary.autoencoder import SAE
 from sae.host.host import HostModel
 from sae.host.sites import Site
@@ -89,7 +90,7 @@ def measure_dictionary(
     host: HostModel, sae: SAE, site: Site, text: JudgedText, matrix: Matrix
 ) -> dict[str, dict[str, Any]]:
     """Every part of a record, or the reason why there is none; with the seconds that each took."""
-    settings = matrix.profile.measured
+    settings = _settings(matrix)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "residual": lambda: residual_record(host, sae, site, text, seed=settings.seed),
         "interpretability": lambda: interpretability_record(host, sae, text, settings),
@@ -110,10 +111,10 @@ def measure_dictionary(
 
 
 def _measure_host(matrix: Matrix, host: HostModel, tasks: list[_Task]) -> None:
-    profile, site = matrix.profile, Site.parse(matrix.profile.site)
+    profile, site, settings = matrix.profile, Site.parse(matrix.profile.site), _settings(matrix)
     spec = spec_of(profile, DOMAIN)
-    held_out = held_out_text(profile, host, spec, n_tokens=profile.measured.tokens)
-    text = judged_text(spec, held_out, profile.measured)
+    held_out = held_out_text(profile, host, spec, n_tokens=settings.tokens)
+    text = judged_text(spec, held_out, settings)
     name = dictionary_name(middle_of(profile.l0))
     for task in progress(tasks, "features of dictionaries", unit="dictionary"):
         own = host_of_null(task.null, host)
@@ -127,7 +128,7 @@ def _tasks(matrix: Matrix) -> Iterator[_Task]:
     for cell in matrix.cells:
         yield _Task(cell.host, matrix.cell_directory(cell))
     for host, _ in matrix.profile.hosts:
-        for arm in TRAINED_NULLS:
+        for arm in (null for null in TRAINED_NULLS if null in matrix.profile.nulls):
             yield _Task(host, matrix.null_directory(host, arm), arm)
 
 
@@ -143,5 +144,11 @@ def _identity(matrix: Matrix) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "dictionary": dictionary_name(middle_of(profile.l0)),
-        "settings": profile.measured.to_json(),
+        "settings": _settings(matrix).to_json(),
     }
+
+
+def _settings(matrix: Matrix) -> MeasureSettings:
+    if matrix.profile.measured is None:
+        raise ValueError(f"profile {matrix.profile.name!r} measures nothing of features, expected sizes in `measured`")
+    return matrix.profile.measured

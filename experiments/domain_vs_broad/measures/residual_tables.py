@@ -1,9 +1,9 @@
 """Tables of the error that dictionaries leave."""
 
+from experiments.domain_vs_broad.arms import TRAINED_TITLES
 from experiments.domain_vs_broad.measures.measured_host import MeasuredHost
 from experiments.domain_vs_broad.measures.ratios import cost, error_share, l0, linear_share
 from experiments.domain_vs_broad.measures.residual import RECONSTRUCTIONS
-from experiments.domain_vs_broad.trained_nulls import NULL_TITLES
 from experiments.report.contents import Row, Table
 from sae.measurement import Measurement
 
@@ -29,7 +29,7 @@ def residual_table(measured: MeasuredHost) -> Table:
         f"The error split by what a linear map of the activation predicts, host {measured.host} adaptation",
         (*SPLIT, "L0"),
         tuple(rows),
-        tuple(NULL_TITLES.values()),
+        tuple(TRAINED_TITLES.values()),
         "FVU is the sum of |e|^2 over that of |x - mean|^2. Its linear part is what a ridge map of x takes away, its "
         "penalty and its map found on other documents; the error of principal components is linear by construction. A "
         "random decoder comes as close to the EV as random directions can. Nulls are the nonlinear FVU of null arms.",
@@ -69,7 +69,7 @@ def causal_table(measured: MeasuredHost) -> Table:
         f"Delta CE of the parts of the error, host {measured.host} adaptation",
         CAUSAL,
         tuple(rows),
-        tuple(NULL_TITLES.values()),
+        tuple(TRAINED_TITLES.values()),
         "The host is run with only one part of the error left. The parts need not add up, since the host is not "
         "linear. Nulls are the cost of the nonlinear part for null arms; that of random weights is in a host whose "
         "predictions say nothing.",

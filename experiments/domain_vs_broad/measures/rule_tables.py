@@ -2,9 +2,9 @@
 
 import torch
 
+from experiments.domain_vs_broad.arms import TRAINED_TITLES
 from experiments.domain_vs_broad.measures.measured_host import MeasuredHost
 from experiments.domain_vs_broad.measures.ratios import rules
-from experiments.domain_vs_broad.trained_nulls import NULL_TITLES
 from experiments.report.contents import Row, Table
 from experiments.report.wording import number
 from sae.measurement import Measurement
@@ -28,14 +28,15 @@ def rule_table(measured: MeasuredHost, scorer: str) -> Table | None:
     if not rows:
         return None
     settings = measured.matrix.profile.measured
+    examples = "" if settings is None else f"{settings.examples} "
     return Table(
         f"{scorer}_{measured.host}",
         f"F1 of {scorer} explanations over features, host {measured.host} adaptation",
         ("F1", "quartiles", "balanced accuracy", "F1 at density", "always yes at density", "positives", "features"),
         tuple(rows),
-        (*NULLS, RANDOM, *NULL_TITLES.values()),
+        (*NULLS, RANDOM, *TRAINED_TITLES.values()),
         f"{MEANING[scorer]}; made on one half of the documents, scored on the other. A feature is tested on "
-        f"{settings.examples} active and as many inactive windows, and at density on all windows as they come; "
+        f"{examples}active and as many inactive windows, and at density on all windows as they come; "
         "positives are the share of active windows in either. Features are drawn evenly over log density, the number "
         "of them with an explanation is beside how many were drawn. Nulls are F1 too: with the explanation of another "
         "feature that fires as often, with the words that most documents have, of calling every window active, of "

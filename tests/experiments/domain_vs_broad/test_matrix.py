@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,15 +9,12 @@ from click.testing import CliRunner
 
 from experiments.cli import main
 from experiments.domain_vs_broad import experiment, profiles, running
-from experiments.domain_vs_broad.arms import ARMS
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS
+from experiments.domain_vs_broad.arms import ARMS, NULL_ARMS, TRAINED_NULLS
 from experiments.domain_vs_broad.matched_l0 import Arms
 from experiments.domain_vs_broad.matrix import cells_of, plan_text
 from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
-from experiments.domain_vs_broad.trained_nulls import TRAINED_NULLS
-from experiments.real_text.hosts import SMALL
 from experiments.report.report_files import read_report, write_report
 from sae.dictionary.autoencoder import SAE
 from sae.evaluation.table_files import load_table
@@ -137,37 +133,6 @@ def test_the_first_seed_comes_first(profile):
 def test_arms_are_matched_in_tokens_but_for_one():
     assert {name: arm.tokens for name, arm in ARMS.items() if arm.tokens != 1} == {"broad x4": 4}
     assert all(sum(share for _, share in stage.texts) == 1 for arm in ARMS.values() for stage in arm.stages)
-
-
-def test_an_unknown_profile_is_refused():
-    with pytest.raises(ValueError, match="profile 'huge' is unknown, expected one of: clinic"):
-        profile_of("huge", work=Path("work"))
-
-
-def test_real_text_needs_text_and_tells_nobody_where_it_lies(tmp_path):
-    with pytest.raises(ValueError, match="profile 'real-text' needs text, expected --data DIR"):
-        profile_of("real-text", work=tmp_path)
-    wanted = profile_of("real-text", work=tmp_path / "work", data=tmp_path / "data", seeds=2)
-    assert wanted.seeds == (0, 1)
-    assert wanted.to_json()["domain"] == "DATA/medical"
-    assert str(tmp_path) not in json.dumps(wanted.to_json())
-
-
-def test_hosts_of_real_text_are_built_where_the_profile_looks_for_them(tmp_path, monkeypatch):
-    built = []
-    monkeypatch.setattr(profiles, "train_real_text_hosts", lambda *arguments, **options: built.append(arguments))
-    wanted = profile_of("real-text", work=tmp_path / "work", data=tmp_path / "data")
-    profiles.build_hosts(wanted, tmp_path / "work", device="cpu")
-    assert built == [(tmp_path / "data", tmp_path / "work" / "hosts", SMALL)]
-    assert dict(wanted.hosts)["after"] == str(tmp_path / "work" / "hosts" / "adapted" / "host")
-
-
-def test_other_profiles_build_no_hosts(profile, tmp_path, monkeypatch):
-    built = []
-    monkeypatch.setattr(profiles, "train_real_text_hosts", lambda *arguments, **options: built.append(arguments))
-    profiles.build_hosts(profile, tmp_path)
-    assert built == []
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_plans_runs_and_reports(profile, matrix, monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from experiments.domain_vs_broad.arms import TRAINED_NULLS
 from experiments.domain_vs_broad.measures import measuring
 from experiments.domain_vs_broad.measures.measured_host import MeasuredHost
 from experiments.domain_vs_broad.measures.measuring import (
@@ -19,7 +20,6 @@ from experiments.domain_vs_broad.measures.ratios import error_share, rules
 from experiments.domain_vs_broad.measures.sections import measure_findings, measure_sections
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
-from experiments.domain_vs_broad.trained_nulls import TRAINED_NULLS
 from experiments.report.report_files import read_report, write_report
 
 
