@@ -24,8 +24,10 @@ DENSE_PRODUCTS = 6
 """Encoder and decoder, each forward and both ways backward; the sparse paths do fewer."""
 HALF, SINGLE = 2, 4
 """Bytes of a number."""
+TRAINED_HOST_BYTES = 16
+"""Of a host's weight in training: itself, its gradient and two moments in float32."""
 TRAINED_BYTES = 18
-"""Of a weight in training: itself, its gradient and two moments in float32, a copy in bfloat16."""
+"""The same of a dictionary's, with a copy in bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def _adaptation(profile: Profile, shape: HostShape) -> StageCost:
 
 def _harvest(profile: Profile, shape: HostShape, hosts: int) -> StageCost:
     layers = _layers_to(profile)
-    tokens = hosts * len(TEXTS) * profile.harvested * (1 + CALIBRATION_SHARE)
+    tokens = round(hosts * len(TEXTS) * profile.harvested * (1 + CALIBRATION_SHARE))
     a_token = layers * shape.layer_operations(profile.context)
     return StageCost(
         "harvest",
@@ -113,11 +115,11 @@ def _harvest(profile: Profile, shape: HostShape, hosts: int) -> StageCost:
 
 
 def _training(profile: Profile, shape: HostShape, missing: Sequence[Cell]) -> StageCost:
-    tokens = sum(cell.arm.tokens for cell in missing) * profile.n_tokens * len(profile.l0)
+    tokens = round(sum(cell.arm.tokens for cell in missing) * profile.n_tokens * len(profile.l0))
     a_token = DENSE_PRODUCTS * 2 * shape.d_model * profile.d_sae
     return StageCost(
         "dictionaries",
-        f"{tokens:,.0f} dictionary tokens x {a_token / 1e9:.3g} GFLOP ({DENSE_PRODUCTS} products x 2 x {shape.d_model} "
+        f"{tokens:,} dictionary tokens x {a_token / 1e9:.3g} GFLOP ({DENSE_PRODUCTS} products x 2 x {shape.d_model} "
         f"x {profile.d_sae}; at most, sparse paths need less)",
         tokens * a_token,
         of_dictionaries=True,
@@ -147,7 +149,23 @@ def cost_text(profile: Profile, missing: Sequence[Cell], *, adapted: bool = True
         hours = [stage.hours(machine) for stage in stages]
         each = " + ".join(f"{hour:.2g}" for hour in hours)
         lines.append(f"hours on {machine.name} (rates assumed): {each} = {sum(hours):.2g}")
+    if adapted:
+        lines.extend(_memory_of_adaptation(profile))
     return "\n".join((*lines, *_memory(profile), _disk(profile)))
+
+
+def _memory_of_adaptation(profile: Profile) -> Iterator[str]:
+    if (settings := profile.adaptation) is None:
+        return
+    shape = _shape_of(profile)
+    frozen, trained = 0, shape.parameters
+    if settings.lora_rank is not None:
+        frozen = (HALF if settings.precision == "bfloat16" else SINGLE) * shape.parameters
+        trained = shape.low_rank_parameters(settings.lora_rank)
+    yield (
+        f"memory of the adaptation: {frozen / 1e9:.3g} GB of frozen weights + {trained / 1e6:,.0f} M trained x "
+        f"{TRAINED_HOST_BYTES} bytes = {(frozen + TRAINED_HOST_BYTES * trained) / 1e9:.3g} GB, and the passes"
+    )
 
 
 def _memory(profile: Profile) -> Iterator[str]:

@@ -50,6 +50,7 @@ def ran(tmp_path_factory):
     return work, alive
 
 
+@pytest.mark.slow
 def test_every_stage_runs_and_one_host_is_in_memory_at_a_time(ran):
     work, alive = ran
     assert alive == [0, 0]
@@ -59,6 +60,7 @@ def test_every_stage_runs_and_one_host_is_in_memory_at_a_time(ran):
     assert (work / "hosts" / "adapted" / "host" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_the_report_says_at_once_that_weights_are_random(ran):
     report = read_report(ran[0] / "report")
     assert LABEL in report.title
@@ -66,6 +68,7 @@ def test_the_report_says_at_once_that_weights_are_random(ran):
     assert report.profile == "llama-3.2-3b-random"
 
 
+@pytest.mark.slow
 def test_one_l0_is_listed_and_not_compared(ran):
     report = read_report(ran[0] / "report")
     assert "one L0: arms are listed, not compared at equal L0" in " ".join(report.findings)
@@ -79,6 +82,7 @@ def test_one_l0_is_listed_and_not_compared(ran):
     assert not any(name.startswith("matched_") for name in tables)
 
 
+@pytest.mark.slow
 def test_the_run_says_what_it_cost(ran):
     table = next(table for table in read_report(ran[0] / "report").tables if table.name == "cost")
     rows = {row.label: row.cells for row in table.rows}
