@@ -47,26 +47,41 @@ def _choices(known: tuple[str, ...]) -> Any:
 @click.option("--nulls", default=",".join(NULLS), callback=_choices(NULLS), help="Columns beside the SAE.")
 @click.option("--residual", is_flag=True, help="Also split the error into its linear part and the rest.")
 @click.option("--bits", is_flag=True, help="Also measure the description length of a token.")
+@click.option(
+    "--saebench", type=click.Path(path_type=Path), default=None, help="Also write a file in SAEBench's core layout."
+)
 @output_options
 @host_options
 @json_option
-def evaluate(path: Path, out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
+def evaluate(path: Path, saebench: Path | None, out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
     """Measure fidelity: explained variance, loss, sparsity, answers; by position class, beside nulls.
 
     --out gets report.json and documents.safetensors, from which any two evaluations of the same text can be compared in
     pairs.
     """
+    from sae.evaluation.saebench import saebench_core, write_saebench_core
     from sae.evaluation.table_files import save_table
 
+    if saebench is not None and saebench.exists() and not force:
+        raise ValueError(f"output {str(saebench)!r} exists already; give another --saebench or add --force")
     watch = Stopwatch()
-    evaluation, facts, in_memory = _evaluate(path, options, watch)
+    sae, host, evaluation, facts, in_memory = _evaluate(path, options, watch)
     with watch.stage("measure"):
         report = {**evaluation.to_json(options["classes"]), **in_memory}
     target = out or default_output("sae-evaluate")
-    record = result("evaluate", {"path": path, **options}, out=str(target), **facts, **report, seconds=watch.seconds)
+    record = result(
+        "evaluate",
+        {"path": path, "saebench": saebench, **options},
+        out=str(target),
+        **facts,
+        **report,
+        seconds=watch.seconds,
+    )
     with output_directory(target, force=force) as directory:
         write_report(record, directory)
         save_table(evaluation.table, directory / TABLE)
+    if saebench is not None:
+        write_saebench_core(saebench_core(evaluation, sae, host, corpus=options["corpus"]), saebench)
     if as_json:
         emit_json(record)
         return
@@ -80,7 +95,10 @@ def evaluate(path: Path, out: Path | None, force: bool, as_json: bool, **options
     click.echo(f"{target}", err=True)
 
 
-def _evaluate(path: Path, options: dict[str, Any], watch: Stopwatch) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+def _evaluate(
+    path: Path, options: dict[str, Any], watch: Stopwatch
+) -> tuple[Any, Any, Any, dict[str, Any], dict[str, Any]]:
+    """The dictionary, its host, the evaluation, what it is of, and what goes over the activations more than once."""
     from sae.corpora import annotated_texts
     from sae.dictionary.autoencoder import SAE
     from sae.dictionary.host_record import check_recorded_host
@@ -109,4 +127,4 @@ def _evaluate(path: Path, options: dict[str, Any], watch: Stopwatch) -> tuple[An
         "sae": {"path": str(path), "site": str(sae.site), "d_sae": sae.d_sae, "sha256": sae.content_hash},
         "trained_on_this_corpus": recorded_corpus(sae) == options["corpus"],
     }
-    return evaluation, facts, in_memory
+    return sae, host, evaluation, facts, in_memory
