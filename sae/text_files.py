@@ -5,12 +5,22 @@ import json
 import random
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FILE_READERS", "file_kind", "file_lines", "read_text_directory", "read_text_file"]
+__all__ = [
+    "FILE_READERS",
+    "file_kind",
+    "file_lines",
+    "is_pattern",
+    "read_matching_files",
+    "read_text_directory",
+    "read_text_file",
+]
 
 TEXT_FIELD = "text"
+WILDCARDS = frozenset("*?")
 
 
 def file_kind(name: str) -> str | None:
@@ -34,16 +44,48 @@ def read_text_file(path: Path) -> Iterator[str]:
     return FILE_READERS[kind](path)
 
 
+def is_pattern(name: str) -> bool:
+    """Whether a path names several files: `*` stands for any characters and `?` for one."""
+    return not WILDCARDS.isdisjoint(name) and not Path(name).expanduser().exists()
+
+
 def read_text_directory(path: Path, *, seed: int = 0) -> Iterator[str]:
     """The documents of all text files of a directory, in an order shuffled by the seed; they are held in memory.
 
     Raises:
         ValueError: It holds no text file; or, while reading, as in `read_text_file`.
     """
-    files = sorted(file for file in path.iterdir() if file.is_file() and file_kind(file.name) is not None)
-    if not files:
+    if not (files := _text_files(path)):
         raise ValueError(f"directory {path} holds no text file, expected an ending among {', '.join(FILE_READERS)}")
     return _shuffled(files, seed)
+
+
+def read_matching_files(pattern: Path, *, seed: int = 0) -> Iterator[str]:
+    """The same of the files of a directory whose names match a pattern, as `books/history_*.jsonl.gz`.
+
+    Raises:
+        ValueError: There is no such directory, none of its text files matches, or the directory is a pattern too; or,
+            while reading, as in `read_text_file`.
+    """
+    directory = pattern.parent
+    if not WILDCARDS.isdisjoint(str(directory)):
+        raise ValueError(f"corpus {str(pattern)!r} has a wildcard in its directory, expected one in the file name only")
+    if not directory.is_dir():
+        raise ValueError(f"corpus {str(pattern)!r}: there is no directory {str(directory)!r}; check the path")
+    if not (files := _text_files(directory, pattern.name)):
+        raise ValueError(
+            f"corpus {str(pattern)!r} matches none of the {len(_text_files(directory))} text files in "
+            f"{str(directory)!r}, expected one at least, with an ending among {', '.join(FILE_READERS)}"
+        )
+    return _shuffled(files, seed)
+
+
+def _text_files(directory: Path, pattern: str = "*") -> list[Path]:
+    return sorted(
+        file
+        for file in directory.iterdir()
+        if file.is_file() and file_kind(file.name) is not None and fnmatchcase(file.name, pattern)
+    )
 
 
 def _shuffled(files: Sequence[Path], seed: int) -> Iterator[str]:

@@ -11,8 +11,6 @@ It prints one JSON object and adds a row to `results/llama_3b_shape.csv`.
 """
 
 import json
-import resource
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +20,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
-from transformers import LlamaConfig, LlamaForCausalLM
-from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from circuits.effects.edge_effects import NodeTable, ScoredEdge, score_edges
 from circuits.effects.node_effects import SiteEffects, effects_of_gradients
@@ -34,6 +30,8 @@ from circuits.runs.runs import Runs
 from circuits.workbench import open_workbench
 from experiments.benchmarks.figures import seconds
 from experiments.benchmarks.result_files import RESULTS, append_row, machine
+from experiments.peak_memory import peak_gigabytes
+from experiments.random_llama import LLAMA_3_2_3B, random_llama
 from sae.dictionary.autoencoder import SAE
 from sae.host.host import HostModel
 from sae.host.sites import Site
@@ -47,16 +45,12 @@ __all__ = [
     "Shape",
     "edges_among",
     "main",
-    "peak_gigabytes",
     "random_behaviour",
     "random_host",
     "random_sae",
     "recorded",
     "scored_sites",
 ]
-
-BLOCK = 4_194_301
-"""Random numbers that all weights are tiled from; no row's length divides it, so no two rows are equal."""
 
 WANTED_GIGABYTES = 16
 
@@ -72,29 +66,7 @@ class Shape:
     nodes_per_site: int = 50
 
 
-LLAMA_3B = Shape(
-    {
-        "vocab_size": 128256,
-        "hidden_size": 3072,
-        "intermediate_size": 8192,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 24,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "max_position_embeddings": 131072,
-        "rms_norm_eps": 1e-5,
-        "tie_word_embeddings": True,
-        "rope_parameters": {
-            "rope_type": "llama3",
-            "rope_theta": 500000.0,
-            "factor": 32.0,
-            "high_freq_factor": 4.0,
-            "low_freq_factor": 1.0,
-            "original_max_position_embeddings": 8192,
-        },
-    }
-)
-"""The published configuration of Llama-3.2-3B."""
+LLAMA_3B = Shape(LLAMA_3_2_3B)
 
 
 @dataclass(frozen=True)
@@ -167,31 +139,8 @@ def main(shape: Shape = LLAMA_3B, out: Path = RESULTS / "llama_3b_shape.csv") ->
 
 
 def random_host(shape: Shape) -> HostModel:
-    """A Llama of this shape in bfloat16, whose weights are never there in another precision."""
-    config = LlamaConfig(**shape.config)
-    with torch.device("meta"):
-        model = LlamaForCausalLM(config).bfloat16()
-    model.to_empty(device="cpu")
-    model.model.rotary_emb = LlamaRotaryEmbedding(config)
-    model.tie_weights()
-    block = torch.randn(BLOCK, generator=torch.Generator().manual_seed(0)).mul_(0.02).bfloat16()
-    start = 0
-    for parameter in model.parameters():
-        if parameter.dim() == 1:
-            parameter.data.fill_(1)
-            continue
-        start = _tile(parameter.data.view(-1), block, start)
-    return HostModel(model, open_workbench("clinic").host.tokenizer, name="random weights")
-
-
-def _tile(weights: Tensor, block: Tensor, start: int) -> int:
-    """Fill weights from the block, over and over, beginning at `start`; gives where the next weights begin."""
-    done = 0
-    while done < len(weights):
-        some = block[start : start + len(weights) - done]
-        weights[done : done + len(some)] = some
-        done, start = done + len(some), (start + len(some)) % len(block)
-    return start
+    """A Llama of this shape in bfloat16, with the tokenizer of the bundled model."""
+    return HostModel(random_llama(shape.config), open_workbench("clinic").host.tokenizer, name="random weights")
 
 
 def random_behaviour(host: HostModel, n_tokens: int) -> Behaviour:
@@ -255,12 +204,6 @@ def edges_among(found: Recorded, scored: Mapping[Site, ScoredSite]) -> list[Scor
     runs = found.runs({site: kept.dictionary for site, kept in scored.items()})
     effects = effects_of_gradients(runs, {site: kept.gradients for site, kept in scored.items()})
     return score_edges(runs, effects, {site: kept.nodes for site, kept in scored.items()})
-
-
-def peak_gigabytes() -> float:
-    """Most memory that this process has had, in 10^9 bytes; the system counts in bytes or in KiB."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 if __name__ == "__main__":

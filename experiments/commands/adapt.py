@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sae.command_line import SCHEMA_VERSION, FiniteFloat, emit_json, json_option, versions
+from sae.commands.options import CORPUS_HELP
 
 if TYPE_CHECKING:
     from experiments.adaptation.adapting import Adaptation
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["adapt"]
 
 EXAMPLE = "experiments adapt --model clinic --corpus clinic:clinical --tokens 200000 --out runs/adapted"
-CORPUS_HELP = "clinic:clinical, hf:NAME, a .jsonl(.gz), .parquet or .txt path, or 0.5*A+0.5*B."
 
 
 def _named(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:

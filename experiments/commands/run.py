@@ -12,7 +12,9 @@ __all__ = ["run"]
 
 @click.command(epilog="Example:  experiments run domain-vs-broad --profile clinic --dry-run")
 @click.argument("name")
-@click.option("--profile", default="clinic", help="clinic, real-text or llama-3.2-3b.", show_default=True)
+@click.option(
+    "--profile", default="clinic", help="Size and data; the experiment's README lists them.", show_default=True
+)
 @click.option("--seeds", type=click.IntRange(min=1), default=None, help="How many [default: the profile's number].")
 @click.option("--data", type=click.Path(path_type=Path), default=None, help="Text of profiles that need some.")
 @click.option(
@@ -20,6 +22,12 @@ __all__ = ["run"]
     type=click.Path(path_type=Path),
     default=None,
     help="Where finished parts are kept; a run that was cut short continues there [default: runs/NAME-PROFILE].",
+)
+@click.option(
+    "--hosts",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=None,
+    help="Where a run of another profile built the same hosts, its WORK/hosts [default: built if missing].",
 )
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Of the report [default: WORK/report].")
 @click.option("--device", default="auto", help="auto, cpu, cuda.")
@@ -36,7 +44,7 @@ def run(
 
     module = find_experiment(name).load()
     work = work or Path("runs") / f"{name}-{profile}"
-    common = {"work": work, "seeds": options["seeds"], "data": options["data"]}
+    common = {"work": work, "seeds": options["seeds"], "data": options["data"], "hosts": options["hosts"]}
     if dry_run:
         click.echo(module.plan(profile, **common))
         return

@@ -9,6 +9,7 @@ from experiments.domain_vs_broad.arms import BROAD, DOMAIN
 from experiments.domain_vs_broad.cell_training import dictionary_name
 from experiments.domain_vs_broad.profiles import Profile
 from experiments.domain_vs_broad.texts import EvaluationText, TrainingRows
+from experiments.domain_vs_broad.trained_nulls import TRAINED_NULLS
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.random_directions import random_dictionary_of_density
 from sae.evaluation.collecting import collect
@@ -18,10 +19,12 @@ from sae.evaluation.table_files import load_table, save_table
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
-__all__ = ["NULL_ARMS", "TEXTS", "evaluate_dictionaries", "load_tables", "null_arms"]
+__all__ = ["NULL_ARMS", "TEXTS", "UNTRAINED_NULLS", "evaluate_dictionaries", "load_tables", "null_arms"]
 
 TEXTS = (DOMAIN, BROAD)
-NULL_ARMS = ("random", "pca")
+UNTRAINED_NULLS = ("random", "pca")
+NULL_ARMS = (*UNTRAINED_NULLS, *TRAINED_NULLS)
+"""`random` and `pca` are made without training, the others by it; see `null_arms` and `trained_nulls`."""
 NULL_SAMPLE = 16_384
 
 

@@ -4,19 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from experiments.domain_vs_broad.matrix import plan_text
-from experiments.domain_vs_broad.profiles import build_hosts, profile_of
+from experiments.domain_vs_broad.measures.measuring import measure_matrix, measures_plan
+from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
-from experiments.domain_vs_broad.running import Matrix, run_matrix
+from experiments.domain_vs_broad.running import Matrix, nulls_plan, run_matrix
 from experiments.report.contents import Report
 
 __all__ = ["plan", "run"]
 
 
-def plan(profile: str, *, work: Path, seeds: int | None = None, data: Path | None = None) -> str:
+def plan(
+    profile: str, *, work: Path, seeds: int | None = None, data: Path | None = None, hosts: Path | None = None
+) -> str:
     """What there is to do and what it costs."""
-    wanted = profile_of(profile, seeds=seeds, work=work, data=data)
+    wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
     matrix = Matrix(wanted, work)
-    return plan_text(wanted, matrix.cells, matrix.missing)
+    return "\n".join((plan_text(wanted, matrix.cells, matrix.missing), nulls_plan(matrix), measures_plan(matrix)))
 
 
 def run(
@@ -25,6 +28,7 @@ def run(
     work: Path,
     seeds: int | None = None,
     data: Path | None = None,
+    hosts: Path | None = None,
     device: str = "auto",
     tell: Callable[[str], None] = lambda _: None,
 ) -> Report:
@@ -35,12 +39,17 @@ def run(
         work: Where cells are kept.
         seeds: How many, if not the profile's own number.
         data: Text of profiles that need some.
+        hosts: Where another run built the hosts, for profiles that build some.
         device: Where to run.
         tell: Is given the plan first.
 
     Raises:
         ValueError: The profile is unknown, text is missing, or the arms cover no common L0.
     """
-    wanted = profile_of(profile, seeds=seeds, work=work, data=data)
-    build_hosts(wanted, work, device=device)
-    return matrix_report(run_matrix(wanted, work, device=device, tell=tell))
+    wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
+    if wanted.build is not None:
+        wanted.build(device)
+    matrix = run_matrix(wanted, work, device=device, tell=tell)
+    tell(measures_plan(matrix))
+    measure_matrix(matrix, device=device)
+    return matrix_report(matrix)

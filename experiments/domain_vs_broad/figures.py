@@ -5,6 +5,7 @@ from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
 from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS
 from experiments.domain_vs_broad.comparison import Comparison
+from experiments.domain_vs_broad.trained_nulls import FROZEN_DECODER, RANDOM_HOST
 from experiments.report.contents import Figure
 from experiments.report.picture import svg_of
 
@@ -13,7 +14,7 @@ __all__ = ["curve_figure"]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, which the colour-blind tell apart."""
 N_POINTS = 9
-NULL_STYLES = {"random": ":", "pca": "--"}
+NULL_STYLES = {"random": ":", "pca": "--", FROZEN_DECODER: "-.", RANDOM_HOST: (0, (1, 4))}
 LABELS = {"explained_variance": "explained variance", "delta_ce": "delta CE (nats)"}
 
 
@@ -36,7 +37,7 @@ def curve_figure(comparison: Comparison, metric: str) -> Figure:
         f"{metric}_{comparison.host}",
         f"{LABELS[metric]} against L0, host {comparison.host} adaptation",
         f"{LABELS[metric].capitalize()} of every arm against the L0 that was measured on the judged text, host "
-        f"{comparison.host} adaptation. Bands are 95 % intervals over documents and seeds; grey lines learned nothing.",
+        f"{comparison.host} adaptation. Bands are 95 % intervals over documents and seeds; grey lines are nulls.",
         svg_of(figure),
     )
 

@@ -17,15 +17,18 @@ from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS, evalua
 from experiments.domain_vs_broad.cell_training import train_cell
 from experiments.domain_vs_broad.matrix import Cell, cells_of, plan_text
 from experiments.domain_vs_broad.profiles import Profile
-from experiments.domain_vs_broad.texts import EvaluationText, evaluation_text, training_rows
+from experiments.domain_vs_broad.texts import EvaluationText, evaluation_text, seen_by, training_rows
+from experiments.domain_vs_broad.trained_nulls import TRAINED_NULLS, host_of_null, train_null
 from sae.host.host import HostModel
 from sae.host.sites import Site
 from sae.progress import progress
 from sae.written_whole import written_whole
 
-__all__ = ["Matrix", "run_matrix"]
+__all__ = ["Matrix", "held_out_text", "nulls_plan", "run_matrix", "spec_of"]
 
 CELLS, CELL, PROFILE, TEXT_RECORD = "cells", "cell.json", "profile.json", "texts.json"
+MAY_DIFFER = ("arms", "seeds", "measured")
+"""Of the profile: whether there are more or fewer cells, and what is done with them afterwards."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,14 @@ class Matrix:
         return self.directory / CELLS / host / f"null-{arm}"
 
 
+def nulls_plan(matrix: Matrix) -> str:
+    """How many null arms there are to train and evaluate, in a line."""
+    directories = [matrix.null_directory(host, arm) for host, _ in matrix.profile.hosts for arm in NULL_ARMS]
+    n_done = sum(_is_done(path) for path in directories)
+    trained = f"{len(TRAINED_NULLS)} of each host are trained as a cell is"
+    return f"{len(directories)} null arms ({trained}), {n_done} done, {len(directories) - n_done} to do"
+
+
 def run_matrix(
     profile: Profile, directory: Path, *, device: str = "auto", tell: Callable[[str], None] = lambda _: None
 ) -> Matrix:
@@ -101,33 +112,43 @@ def _run_host(matrix: Matrix, name: str, host: HostModel, cells: list[Cell]) -> 
     """All missing cells of one host, and the arms that learned nothing."""
     profile, site = matrix.profile, Site.parse(matrix.profile.site)
     rows = {text: training_rows(host, getattr(profile, text), site, n_tokens=profile.harvested) for text in TEXTS}
-    texts = _evaluation_texts(profile, host)
+    texts = {text: held_out_text(profile, host, spec_of(profile, text), n_tokens=profile.evaluated) for text in TEXTS}
     _record_duplicates(matrix.directory / TEXT_RECORD, name, texts)
     for arm, dictionaries in null_arms(profile, rows[DOMAIN]).items():
         if _is_done(matrix.null_directory(name, arm)):
             continue
         with _cell_in(matrix.null_directory(name, arm)) as directory:
             evaluate_dictionaries(dictionaries, host, site, texts, directory)
+    for arm in TRAINED_NULLS:
+        if _is_done(matrix.null_directory(name, arm)):
+            continue
+        with _cell_in(matrix.null_directory(name, arm)) as directory:
+            own = host_of_null(arm, host)
+            dictionaries = train_null(arm, name, profile, own, directory, rows[DOMAIN] if own is host else None)
+            seen = texts if own is host else {text: seen_by(each, own, site) for text, each in texts.items()}
+            evaluate_dictionaries(dictionaries, own, site, seen, directory)
     for cell in progress(cells, f"cells of host {name}", unit="cell"):
         with _cell_in(matrix.cell_directory(cell)) as directory:
             dictionaries = train_cell(cell, profile, host, rows, directory)
             evaluate_dictionaries(dictionaries, host, site, texts, directory)
 
 
-def _evaluation_texts(profile: Profile, host: HostModel) -> dict[str, EvaluationText]:
+def spec_of(profile: Profile, text: str) -> str:
+    """SPEC of the held-out text that dictionaries are judged on."""
     return {
-        DOMAIN: _evaluation_text(profile, host, profile.judged_domain or profile.domain),
-        BROAD: _evaluation_text(profile, host, profile.judged_broad or profile.broad),
-    }
+        DOMAIN: profile.judged_domain or profile.domain,
+        BROAD: profile.judged_broad or profile.broad,
+    }[text]
 
 
-def _evaluation_text(profile: Profile, host: HostModel, spec: str) -> EvaluationText:
+def held_out_text(profile: Profile, host: HostModel, spec: str, *, n_tokens: int) -> EvaluationText:
+    """Documents of a text that no arm was trained on."""
     return evaluation_text(
         host,
         spec,
         (profile.domain, profile.broad),
         Site.parse(profile.site),
-        n_tokens=profile.evaluated,
+        n_tokens=n_tokens,
         n_trained=profile.harvested,
         context=min(profile.context, host.context_length),
     )
@@ -151,8 +172,8 @@ def _is_done(directory: Path) -> bool:
 
 
 def _check_same_profile(profile: Profile, path: Path) -> None:
-    """Cells are only comparable when all but the arms and the number of seeds is equal."""
-    ours = {name: value for name, value in profile.to_json().items() if name not in ("arms", "seeds")}
+    """Cells are only comparable when all is equal that they depend on."""
+    ours = {name: value for name, value in profile.to_json().items() if name not in MAY_DIFFER}
     ours = json.loads(json.dumps(ours))
     if path.is_file():
         theirs = json.loads(path.read_text("utf-8"))

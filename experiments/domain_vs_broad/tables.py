@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from experiments.domain_vs_broad.arms import BROAD, DOMAIN
 from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS
 from experiments.domain_vs_broad.comparison import Comparison
+from experiments.domain_vs_broad.trained_nulls import NULL_TITLES
 from experiments.report.contents import Row, Table
 from sae.evaluation.position_classes import CLASSES
 from sae.measurement import Measurement
@@ -12,7 +13,7 @@ from sae.measurement import Measurement
 __all__ = ["class_table", "host_table", "matched_table", "two_by_two_table"]
 
 EV, COST, RECOVERED = "explained_variance", "delta_ce", "recovered_from_mean"
-NULLS = {"random": "random directions", "pca": "principal components"}
+NULLS = {"random": "random directions", "pca": "principal components", **NULL_TITLES}
 SEEDS = "second seed"
 DIFFERENCE = "explained variance less broad"
 
@@ -40,7 +41,8 @@ def two_by_two_table(comparison: Comparison) -> Table:
         ("explained variance", "delta CE", "loss recovered (mean)", "at L0"),
         tuple(rows),
         tuple(NULLS.values()),
-        "Every pair of rows is at the same measured L0 on the judged text. Nulls are explained variances at that L0.",
+        "Every pair of rows is at the same measured L0 on the judged text. Nulls are explained variances at that L0, "
+        "where they reach it; that of a host of random weights is of its own activations.",
     )
 
 
@@ -93,8 +95,8 @@ def class_table(comparison: Comparison) -> Table | None:
         f"Explained variance by kind of position at L0 {l0:.3g}, host {comparison.host} adaptation",
         tuple(known),
         tuple(rows),
-        note="Each kind of position about its own mean; arms that reach this L0. `random` and `pca` learned nothing; "
-        "they are the nulls.",
+        note="Each kind of position about its own mean; arms that reach this L0. `random` and `pca` learned nothing, "
+        "`frozen-decoder` and `random-host` only in part; they are the nulls.",
     )
 
 

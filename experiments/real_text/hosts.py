@@ -22,7 +22,16 @@ from experiments.byte_level_tokenizer import BOS_ID, EOS_ID, PAD_ID, byte_level_
 from experiments.document_split import training_texts
 from sae.corpora import read_corpus
 
-__all__ = ["LARGE", "SMALL", "RealTextHosts", "RealTextRecipe", "train_real_text_hosts"]
+__all__ = [
+    "BROAD",
+    "LARGE",
+    "MEDICAL",
+    "SMALL",
+    "RealTextHosts",
+    "RealTextRecipe",
+    "text_directories",
+    "train_real_text_hosts",
+]
 
 BROAD, MEDICAL = "broad", "medical"
 TOKENIZER_DOCUMENTS = 4000
@@ -58,7 +67,7 @@ SMALL = RealTextRecipe(
     d_mlp=512,
     vocab_size=4096,
     broad=AdaptationSettings(n_tokens=12_000_000, context_length=256, batch_size=16, learning_rate=2e-3),
-    medical=AdaptationSettings(n_tokens=6_000_000, context_length=256, batch_size=16, learning_rate=1e-3),
+    medical=AdaptationSettings(n_tokens=3_000_000, context_length=256, batch_size=16, learning_rate=1e-3),
 )
 """3 million parameters: hours on two CPU cores."""
 LARGE = RealTextRecipe(
@@ -101,7 +110,7 @@ def train_real_text_hosts(
     Raises:
         ValueError: A directory is missing or holds no text, or `work` holds another run.
     """
-    corpora = {name: _corpus(data, name) for name in (BROAD, MEDICAL)}
+    corpora = text_directories(data)
     initial = work / "initial"
     if not initial.exists():
         _write_initial(initial, corpora, recipe, seed)
@@ -121,13 +130,18 @@ def train_real_text_hosts(
     return RealTextHosts(broad, stage("adapted", broad.host, MEDICAL, BROAD, recipe.medical))
 
 
-def _corpus(data: Path, name: str) -> str:
-    directory = data / name
-    if not directory.is_dir():
-        raise ValueError(
-            f"data {str(data)!r} has no directory {name!r}, expected {BROAD}/ and {MEDICAL}/ with text files"
-        )
-    return str(directory)
+def text_directories(data: Path) -> dict[str, str]:
+    """SPECs of the broad and of the medical text below a directory, by name.
+
+    Raises:
+        ValueError: One of them is missing.
+    """
+    for name in (BROAD, MEDICAL):
+        if not (data / name).is_dir():
+            raise ValueError(
+                f"data {str(data)!r} has no directory {name!r}, expected {BROAD}/ and {MEDICAL}/ with text files"
+            )
+    return {name: str(data / name) for name in (BROAD, MEDICAL)}
 
 
 def _write_initial(directory: Path, corpora: dict[str, str], recipe: RealTextRecipe, seed: int) -> None:

@@ -10,7 +10,10 @@ from sae.command_line import SCHEMA_VERSION, versions
 
 __all__ = ["CORPUS_HELP", "numbers", "result"]
 
-CORPUS_HELP = "clinic:clinical, clinic:broad, hf:NAME, a .jsonl(.gz), .parquet or .txt path, or 0.5*A+0.5*B."
+CORPUS_HELP = (
+    "clinic:clinical, clinic:broad, hf:NAME, a .jsonl(.gz), .parquet or .txt path, a directory of such files or some "
+    "of them as DIR/a_*.jsonl, or 0.5*A+0.5*B."
+)
 
 
 def numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[float, ...]:

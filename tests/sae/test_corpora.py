@@ -11,7 +11,8 @@ import pytest
 
 from sae import corpora
 from sae.annotated_text import AnnotatedText
-from sae.corpora import CorpusPart, annotated_texts, answer_prompts, mix, parse_corpus, read_corpus
+from sae.corpora import CorpusPart, mix, parse_corpus, read_corpus
+from sae.corpus_knowledge import annotated_texts, answer_prompts
 
 
 @pytest.fixture
@@ -75,6 +76,54 @@ def test_a_directory_is_all_documents_of_its_files_shuffled_by_the_seed(tmp_path
 def test_a_directory_without_text_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no text file, expected an ending among"):
         read_corpus(str(tmp_path))
+
+
+@pytest.fixture
+def books(tmp_path):
+    """A directory with the texts of three books, and something else."""
+    directory = tmp_path / "books"
+    directory.mkdir()
+    for name in ("history_a", "history_b", "poems"):
+        (directory / f"{name}.txt").write_text("\n\n".join(f"{name} {number}" for number in range(20)))
+    (directory / "history_notes.md").write_text("not a corpus")
+    return directory
+
+
+@pytest.mark.parametrize("pattern", ["history_*.txt", "history_*", "history_?.txt"])
+def test_a_pattern_is_the_files_of_a_directory_that_match_it(books, pattern):
+    texts = list(read_corpus(f"{books}/{pattern}"))
+    assert sorted(texts) == sorted(f"history_{book} {number}" for book in "ab" for number in range(20))
+    assert texts == list(read_corpus(f"{books}/{pattern}"))
+    assert texts != list(read_corpus(f"{books}/{pattern}", seed=1))
+
+
+def test_a_pattern_of_every_file_is_the_directory(books):
+    assert list(read_corpus(f"{books}/*")) == list(read_corpus(str(books)))
+
+
+def test_a_pattern_in_a_mixture_keeps_its_star(books):
+    texts = list(islice(read_corpus(f"0.75*{books}/history_*+0.25*{books}/poems.txt"), 8))
+    assert sum(text.startswith("poems") for text in texts) == 2
+
+
+def test_a_file_whose_name_holds_a_star_is_that_file(books):
+    (books / "a*.txt").write_text("of its own")
+    (books / "abc.txt").write_text("another")
+    assert list(read_corpus(f"{books}/a*.txt")) == ["of its own"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("books/novel_*.txt", "matches none of the 3 text files in .*books'?, expected one at least"),
+        ("books/*.md", "matches none of the 3 text files"),
+        ("nowhere/*.txt", "there is no directory '.*nowhere'; check the path"),
+        ("*/history_a.txt", "has a wildcard in its directory, expected one in the file name only"),
+    ],
+)
+def test_a_pattern_without_files_is_refused_at_once(books, pattern, message):
+    with pytest.raises(ValueError, match=message):
+        read_corpus(f"{books.parent}/{pattern}")
 
 
 def test_a_registered_corpus_gets_the_seed_and_the_options(registered):

@@ -1,4 +1,4 @@
-"""Judges that follow a rule: nulls that do not look, one that looks for words, and one that knows the truth."""
+"""Judges that follow a rule: nulls that do not look or prefer a place, one that looks for words, one that knows all."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
