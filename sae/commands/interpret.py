@@ -60,10 +60,10 @@ def interpret(path: Path, out: Path | None, force: bool, as_json: bool, **option
 
     watch = Stopwatch()
     work = _Work(path, options, watch)
+    if options["dry_run"]:
+        _show_costs(work, as_json)
+        return
     with work.judge(options["judge"]) as judge:
-        if options["dry_run"]:
-            _show_cost(work, judge, as_json)
-            return
         with watch.stage("score"):
             found = run(work.material, work.plan, work.settings, judge)
         if options["random_null"]:
@@ -217,28 +217,41 @@ class _Work:
         }
 
 
-def _show_cost(work: _Work, judge: Any, as_json: bool) -> None:
+def _show_costs(work: _Work, as_json: bool) -> None:
+    """What each judge would cost; the first one's under `cost`."""
     from dataclasses import asdict
 
+    options = work.options
+    specs = [each for each in (options["judge"], options["second_judge"]) if each]
+    costs = [_cost(work, spec) for spec in specs]
+    if as_json:
+        (name, cost), *others = costs
+        second = [asdict(each) for _, each in others]
+        fields = {"judge": name, "cost": asdict(cost), "second_cost": second[0] if second else None}
+        emit_json(result("interpret", options, **fields))
+        return
+    for name, cost in costs:
+        price = "" if cost.price is None else f", price {cost.price:.4g}"
+        click.echo(
+            f"{cost.n_requests} questions to {name}, {cost.n_known} answered already; "
+            f"{cost.input_tokens} input and at most {cost.output_tokens} output tokens are left{price}"
+        )
+
+
+def _cost(work: _Work, spec: str) -> tuple[str, Any]:
+    """The judge's name and what asking it would cost."""
     from sae.interpretation.judges.cost import estimate_cost
 
-    options = work.options
-    cost = estimate_cost(
-        work.plan.requests,
-        judge.model,
-        lambda text: len(work.host.tokenizer(text, add_special_tokens=False)["input_ids"]),
-        known=getattr(judge, "known", None),
-        price_in=options["price_in"],
-        price_out=options["price_out"],
-    )
-    if as_json:
-        emit_json(result("interpret", options, judge=judge.name, cost=asdict(cost)))
-        return
-    price = "" if cost.price is None else f", price {cost.price:.4g}"
-    click.echo(
-        f"{cost.n_requests} questions to {judge.name}, {cost.n_known} answered already; "
-        f"{cost.input_tokens} input and at most {cost.output_tokens} output tokens are left{price}"
-    )
+    with work.judge(spec) as judge:
+        cost = estimate_cost(
+            work.plan.requests,
+            judge.model,
+            lambda text: len(work.host.tokenizer(text, add_special_tokens=False)["input_ids"]),
+            known=getattr(judge, "known", None),
+            price_in=work.options["price_in"],
+            price_out=work.options["price_out"],
+        )
+    return judge.name, cost
 
 
 def _write(record: dict[str, Any], found: Any, judge: Any, second: Any, target: Path, force: bool) -> None:

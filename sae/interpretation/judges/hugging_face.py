@@ -8,6 +8,7 @@ and the beginning of the spelling; only the last position of each such row is un
 import math
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,13 +37,14 @@ class HuggingFaceJudge:
         batch: Questions a pass.
 
     Attributes:
-        model: Name and fingerprint of the weights, so that answers of others are not taken for theirs.
+        name: `hf:` and the model's name; of a directory its last part, wherever it lies.
+        model: The same and a fingerprint of the weights, so that answers of others are not taken for theirs.
     """
 
     def __init__(self, host: HostModel, cache: AnswerCache | None = None, *, batch: int = 8) -> None:
         weights = fingerprint(host.path) if host.path is not None else None
-        name = host.path.name if host.path is not None and host.path.is_dir() and "/" in host.name else host.name
-        self.name = f"hf:{name}"
+        directory = Path(host.name).expanduser()
+        self.name = f"hf:{directory.resolve().name if directory.is_dir() else host.name}"
         self.model = self.name if weights is None else f"{self.name}@{weights[:12]}"
         self._host = host
         self._cache = cache

@@ -151,6 +151,20 @@ def test_a_judge_that_takes_what_is_listed_first_is_averaged_out(run, tmp_path):
         assert found["detection_f1"]["value"]["value"] == pytest.approx(f1)
 
 
+def test_a_local_judge_is_asked(run, tmp_path):
+    """The tiny host knows numbers of words only, the bundled one can say yes and no."""
+    few = ["--scorers", "detection", "--features", "2", "--tokens", "3000", "--no-calibrate", "--json"]
+    cache = ["--judge-cache", str(tmp_path / "judge.sqlite")]
+    result = run("--judge", "hf:clinic", *cache, *few)
+    assert result.exit_code == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert (printed["judge"], printed["failures"]) == ("hf:clinic", {})
+    assert "detection_auroc" in {row["name"] for row in printed["rows"]}
+    costs = json.loads(run("--dry-run", "--second-judge", "hf:clinic", *cache, *few).stdout)
+    assert costs["second_cost"]["n_known"] == costs["second_cost"]["n_requests"] == costs["cost"]["n_requests"]
+    assert costs["cost"]["n_known"] == 0
+
+
 def test_the_exported_cache_replays_the_run(run, tmp_path):
     few = ["--scorers", "detection", "--features", "3", "--tokens", "4000", "--json"]
     cache, exported = str(tmp_path / "judge.sqlite"), str(tmp_path / "exported.jsonl")
@@ -200,6 +214,7 @@ def test_questions_beyond_the_limit_are_failures_with_bounds(run, tmp_path):
         (["--scorers", "f1"], "scorers are f1, expected some of lexical"),
         (["--examples", "25"], "25 positives were asked for, expected a multiple of 10"),
         (["--judge", "nobody"], "cannot read judge 'nobody', expected scripted:yes|no|first|coin|lexical|oracle"),
+        (["--judge", "hf:nowhere"], "unknown model 'nowhere': neither bundled"),
         (["--ontology", "none.tsv"], "there is no ontology at none.tsv"),
         (["--explainer", "labels"], "the SAE has no labels.json"),
         (["--explainer", "ontology"], "the corpus does not say its concepts"),

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny_models import tiny_llama
+from tiny_models import save_tiny_llama, tiny_llama
 
 from sae.host.host import HostModel
 from sae.interpretation.judges.answers import ask
@@ -66,7 +66,11 @@ def test_yes_and_no_are_summed_over_their_spellings(clinic):
         assert verdict.choice == ("yes" if sums["yes"] > sums["no"] else "no")
 
 
-def test_the_name_tells_the_weights_apart(clinic, host):
+def test_the_name_tells_the_weights_apart(clinic, host, tmp_path):
+    models = [save_tiny_llama(tmp_path / where / "judge", seed=seed) for seed, where in enumerate("ab")]
+    judges = [HuggingFaceJudge(HostModel.load(path, device="cpu")) for path in (*models, models[0])]
+    assert {judge.name for judge in judges} == {"hf:judge"}
+    assert judges[0].model == judges[2].model != judges[1].model
     assert HuggingFaceJudge(clinic).name == "hf:clinic"
     assert HuggingFaceJudge(clinic).model.startswith("hf:clinic@")
     assert HuggingFaceJudge(host).model == "hf:tiny"
