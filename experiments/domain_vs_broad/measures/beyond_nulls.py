@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from experiments.domain_vs_broad.arms import DOMAIN
+from experiments.domain_vs_broad.arms import DOMAIN, TRAINED_TITLES
 from experiments.domain_vs_broad.measures.measured_host import MeasuredHost, RatioOf
 from experiments.domain_vs_broad.measures.ratios import chance, localised, probed, rules
-from experiments.domain_vs_broad.trained_nulls import NULL_TITLES
 from experiments.report.contents import Row, Table
 from sae.measurement import Measurement
 
@@ -100,7 +99,7 @@ def beyond_nulls_findings(measured: MeasuredHost) -> Iterator[str]:
 def _rows(measured: MeasuredHost, arms: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Measurement]]]:
     for score in SCORES:
         own = {title: _less_own(measured, arms, score, null) for title, null in score.nulls}
-        trained = {NULL_TITLES[name]: _less_trained(measured, arms, score, name) for name in NULL_TITLES}
+        trained = {title: _less_trained(measured, arms, score, name) for name, title in TRAINED_TITLES.items()}
         for title, cells in (own | trained).items():
             if any(cell.value is not None for cell in cells.values()):
                 yield f"{score.title} less {title}", cells

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.adaptation.settings import AdaptationSettings
 from experiments.adaptation.trained_model import trainable_model
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS
+from experiments.domain_vs_broad.arms import NULL_ARMS
 from experiments.domain_vs_broad.cost_plan import cost_text, stage_costs
 from experiments.domain_vs_broad.host_shape import HostShape
 from experiments.domain_vs_broad.matrix import cells_of
