@@ -99,7 +99,7 @@ def beyond_nulls_findings(measured: MeasuredHost) -> Iterator[str]:
 def _rows(measured: MeasuredHost, arms: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Measurement]]]:
     for score in SCORES:
         own = {title: _less_own(measured, arms, score, null) for title, null in score.nulls}
-        trained = {TRAINED_TITLES[name]: _less_trained(measured, arms, score, name) for name in TRAINED_TITLES}
+        trained = {title: _less_trained(measured, arms, score, name) for name, title in TRAINED_TITLES.items()}
         for title, cells in (own | trained).items():
             if any(cell.value is not None for cell in cells.values()):
                 yield f"{score.title} less {title}", cells
