@@ -9,6 +9,7 @@ from experiments.domain_vs_broad.matrix import plan_text
 from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
+from experiments.domain_vs_broad.texts import check_texts
 from experiments.report.contents import Report
 
 __all__ = ["plan", "run"]
@@ -53,6 +54,7 @@ def run(
         ValueError: The profile is unknown, text is missing, or the arms cover no common L0.
     """
     wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
+    check_texts(wanted)
     if wanted.build is not None:
         with recorded_cost(work, "hosts"):
             wanted.build(device)
