@@ -1,7 +1,9 @@
 """Where texts come from: a corpus SPEC such as `clinic:clinical`, `notes.jsonl.gz` or `0.5*A+0.5*B`."""
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -188,15 +190,43 @@ def _hugging_face(name: str, **options: str) -> Iterator[str]:
         raise ValueError("hf: corpora need the datasets package; pip install datasets") from None
     split, text_field = options.get("split", "train"), options.get("field", "text")
     try:
-        rows = datasets.load_dataset(name, options.get("config"), split=split, streaming=True)
+        with _without_retries_told():
+            rows = datasets.load_dataset(name, options.get("config"), split=split, streaming=True)
     except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"cannot open the Hugging Face dataset {name!r}, split {split!r}: {reason}") from error
+        raise ValueError(
+            f"cannot open the Hugging Face dataset {name!r}, split {split!r}: {_first_line(error)}; check the name and "
+            "the network, or give a file"
+        ) from error
     return _fields(rows, name, text_field)
 
 
+@contextmanager
+def _without_retries_told() -> Iterator[None]:
+    """The hub's library warns of every attempt; what came of them is one line."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 def _fields(rows: Any, name: str, text_field: str) -> Iterator[str]:
-    for row in rows:
+    for row in _streamed(rows, name):
         if text_field not in row:
             raise ValueError(f"hf:{name} has no field {text_field!r}, expected one of {sorted(row)}; give field=F")
         yield row[text_field]
+
+
+def _streamed(rows: Any, name: str) -> Iterator[Any]:
+    try:
+        yield from rows
+    except Exception as error:
+        raise ValueError(
+            f"the Hugging Face dataset {name!r} broke off: {_first_line(error)}; run the same command again"
+        ) from error

@@ -70,15 +70,17 @@ def adapt(
         ValueError: The model or a corpus cannot be read, a corpus has no held-out document, or `output` holds another
             run.
     """
-    path = locate_model(model)
+    accelerator = _accelerator(settings, device)
+    with accelerator.main_process_first():
+        path = locate_model(model)
     tokenizer = load_tokenizer(path)
     identity = {"model": model, "corpus": corpus, "settings": settings.to_json(), "others": dict(others or {})}
-    report = _open_report(output / REPORT, identity)
-    if report["perplexity"]:
-        return Adaptation(output / HOST, report)
-    blocks = _blocks(output / TOKENS, tokenizer, corpus, settings)
+    with accelerator.main_process_first():
+        report = _open_report(output / REPORT, identity)
+        if report["perplexity"]:
+            return Adaptation(output / HOST, report)
+        blocks = _blocks(output / TOKENS, tokenizer, corpus, settings)
     texts = {name: _held_out(name, spec, n_held_out) for name, spec in ({DOMAIN: corpus} | dict(others or {})).items()}
-    accelerator = _accelerator(settings, device)
     trained = trainable_model(path, settings, device=accelerator.device)
 
     def losses() -> dict[str, HeldOutLoss]:
@@ -101,7 +103,7 @@ def adapt(
         report["perplexity"] = _perplexities(before, losses())
         _write(output / REPORT, report)
     accelerator.wait_for_everyone()
-    return Adaptation(output / HOST, report)
+    return Adaptation(output / HOST, json.loads((output / REPORT).read_text("utf-8")))
 
 
 def _blocks(path: Path, tokenizer: Any, corpus: str, settings: AdaptationSettings) -> TokenBlocks:

@@ -30,7 +30,8 @@ class TrainingLog:
 
     Attributes:
         seconds: Of training, over all parts of a run that was interrupted.
-        history: About fifty entries of ``step``, mean ``loss`` in nats since the last one, and ``learning_rate``.
+        history: About fifty entries of ``step``, mean ``loss`` in nats since the last one over all processes, and
+            ``learning_rate``.
     """
 
     seconds: float
@@ -74,20 +75,21 @@ def train_on_blocks(
             rate = learning_rate(step, n_steps, settings)
             for group in stepper.param_groups:
                 group["lr"] = rate
-            losses.append(
-                _update(prepared, stepper, _passes(blocks, step, settings, accelerator), settings, accelerator)
-            )
+            passes = _passes(blocks, step, settings, accelerator)
+            own = _update(prepared, stepper, passes, settings, accelerator)
+            loss, must_end = _agreed(own, interruption.signal is not None, accelerator)
+            losses.append(loss)
             bar.update()
             if (step + 1) % log_every == 0 or step + 1 == n_steps:
                 history.append({"step": step + 1, "loss": sum(losses) / len(losses), "learning_rate": rate})
                 losses = []
                 bar.set_postfix(loss=f"{history[-1]['loss']:.3f}")
-            must_end = interruption.signal is not None
             if (must_end or (step + 1) % checkpoint_every == 0) and accelerator.is_main_process:
                 seconds = time.perf_counter() - started
                 record = {"step": step + 1, "seconds": seconds, "history": history, "losses": losses}
                 save_training_state(state, model, optimizer, record)
             if must_end:
+                accelerator.wait_for_everyone()  # a launcher ends all processes when the first one is gone
                 raise interruption.exit()
     return TrainingLog(time.perf_counter() - started, history)
 
@@ -114,7 +116,7 @@ def _passes(
 def _update(
     model: Any, stepper: Any, passes: Iterable[Tensor], settings: AdaptationSettings, accelerator: Any
 ) -> float:
-    """One update; returns the mean loss of this process's passes before it."""
+    """One update; returns the mean loss of this process's passes before it, which may not be finite."""
     losses: list[Tensor] = []
     for ids in passes:
         with accelerator.accumulate(model):
@@ -125,10 +127,22 @@ def _update(
             stepper.step()
             stepper.zero_grad()
             losses.append(loss.detach())
-    mean = float(torch.stack(losses).mean())
-    if not math.isfinite(mean):
-        raise ValueError(f"the training loss is {mean}, expected a finite number; lower the learning rate")
-    return mean
+    return float(torch.stack(losses).mean())
+
+
+def _agreed(loss: float, must_end: bool, accelerator: Any) -> tuple[float, bool]:
+    """The mean loss of all processes, and whether any was asked to end: they go on, end and fail together.
+
+    Raises:
+        ValueError: The loss is not finite.
+    """
+    if accelerator.num_processes > 1:
+        own = torch.tensor([loss, float(must_end)], device=accelerator.device, dtype=torch.float64)
+        loss, share = accelerator.reduce(own, reduction="mean").tolist()
+        must_end = share > 0
+    if not math.isfinite(loss):
+        raise ValueError(f"the training loss is {loss}, expected a finite number; lower the learning rate")
+    return loss, must_end
 
 
 def _optimizer(model: nn.Module, settings: AdaptationSettings) -> torch.optim.AdamW:

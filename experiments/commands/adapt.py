@@ -62,6 +62,8 @@ def adapt(
     model: str, corpus: str, tokens: int, out: Path, held_out: dict[str, str], as_json: bool, **options: Any
 ) -> None:
     """Continue a host's pre-training on a domain's text, with held-out perplexity before and after."""
+    from accelerate import PartialState
+
     from experiments.adaptation.adapting import adapt as adapt_host
     from experiments.adaptation.settings import AdaptationSettings
 
@@ -84,6 +86,8 @@ def adapt(
         device=options["device"],
         checkpoint_every=options["checkpoint_every"],
     )
+    if not PartialState().is_main_process:
+        return
     if as_json:
         emit_json(
             {

@@ -10,6 +10,7 @@ from experiments.domain_vs_broad.measures.measuring import measure_matrix, measu
 from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, nulls_plan, run_matrix
+from experiments.domain_vs_broad.texts import check_texts
 from experiments.report.contents import Report
 
 __all__ = ["plan", "run"]
@@ -56,6 +57,7 @@ def run(
         ValueError: The profile is unknown, text is missing, or the arms cover no common L0.
     """
     wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
+    check_texts(wanted)
     if wanted.build is not None:
         with recorded_cost(work, "hosts"):
             wanted.build(device)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from experiments.document_split import held_out_only, training_texts
+from experiments.domain_vs_broad.profiles.profile import Profile
 from experiments.near_duplicates import Deduplicated, without_duplicates
 from sae.activations.harvest import harvest
 from sae.annotated_text import AnnotatedText
@@ -19,11 +20,22 @@ from sae.evaluation.survey import survey
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
-__all__ = ["EvaluationText", "TrainingRows", "evaluation_text", "mixed_rows", "seen_by", "training_rows"]
+__all__ = ["EvaluationText", "TrainingRows", "check_texts", "evaluation_text", "mixed_rows", "seen_by", "training_rows"]
 
 CALIBRATION_SHARE = 0.1
 SPARE = 1.5
 """Held-out documents are read for so many times the tokens wanted: some are found to be duplicates."""
+
+
+def check_texts(profile: Profile) -> None:
+    """Open every text before hours are spent on hosts.
+
+    Raises:
+        ValueError: One is missing, or cannot be reached.
+    """
+    for spec in (profile.domain, profile.broad, profile.judged_domain, profile.judged_broad):
+        if spec is not None:
+            read_corpus(spec)
 
 
 @dataclass(frozen=True, eq=False)

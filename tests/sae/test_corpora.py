@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 import sys
 from importlib.metadata import EntryPoint
 from itertools import islice
@@ -167,6 +168,31 @@ def test_a_hugging_face_dataset_is_streamed(monkeypatch):
     assert calls == [(("owner/name", "en"), {"split": "train", "streaming": True})]
     with pytest.raises(ValueError, match=r"hf:owner/name has no field 'text', expected one of \['body'\]"):
         next(read_corpus("hf:owner/name"))
+
+
+def _unreachable(*arguments, **options):
+    logging.getLogger("huggingface_hub.utils").warning("retrying")
+    raise ConnectionError("the hub cannot be reached\nand more")
+
+
+def _breaks_off(*arguments, **options):
+    yield {"text": "one"}
+    raise ConnectionError("reset by peer")
+
+
+def test_a_dataset_that_cannot_be_reached_is_one_line(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=_unreachable))
+    with pytest.raises(ValueError, match="'owner/name', split 'train': the hub cannot be reached; check the name and"):
+        read_corpus("hf:owner/name")
+    assert not caplog.records
+
+
+def test_a_dataset_that_breaks_off_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=_breaks_off))
+    texts = read_corpus("hf:owner/name")
+    assert next(texts) == "one"
+    with pytest.raises(ValueError, match="dataset 'owner/name' broke off: reset by peer; run the same command again"):
+        next(texts)
 
 
 @pytest.mark.parametrize(

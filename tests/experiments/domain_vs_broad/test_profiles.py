@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from huggingface_hub import constants
 
 from experiments.cli import main
 from experiments.domain_vs_broad import profiles
@@ -82,6 +83,30 @@ def test_a_profile_with_hosts_of_its_own_builds_none(tmp_path):
     with pytest.raises(ValueError, match="profile 'clinic' builds no hosts; leave out --hosts"):
         profile_of("clinic", work=tmp_path, hosts=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_text_that_is_missing_is_found_before_hosts_are_built(data, tmp_path):
+    for path in (data / "medical").glob("openstax_*"):
+        path.unlink()
+    work = tmp_path / "work"
+    ran = CliRunner().invoke(
+        main,
+        ["run", "domain-vs-broad", "--profile", "real-text-openstax", "--data", str(data), "--work", str(work)],
+    )
+    assert ran.exit_code == 1
+    assert ran.output.startswith("Error: corpus ")
+    assert "matches none of the 1 text files" in ran.output
+    assert len(ran.output.splitlines()) == 1
+    assert not work.exists()
+
+
+def test_a_model_that_cannot_be_reached_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    wanted = profile_of("llama-3.2-3b", work=tmp_path)
+    with pytest.raises(ValueError, match=r"cannot download 'meta-llama/Llama-3\.2-3B': no network") as refused:
+        wanted.build("cpu")
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", PROFILES)
