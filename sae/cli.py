@@ -12,6 +12,7 @@ from sae.commands.harvest import harvest
 from sae.commands.human import human
 from sae.commands.info import info
 from sae.commands.interpret import interpret
+from sae.commands.judge_cache import judge_cache
 from sae.commands.localise import localise
 from sae.commands.probe import probe
 from sae.commands.train import EXAMPLE, train
@@ -25,5 +26,19 @@ def main() -> None:
     """Train sparse autoencoders on a language model's activations, and look at them."""
 
 
-for command in (harvest, train, info, features, evaluate, compare, interpret, localise, probe, human, convert, doctor):
+for command in (
+    harvest,
+    train,
+    info,
+    features,
+    evaluate,
+    compare,
+    interpret,
+    judge_cache,
+    localise,
+    probe,
+    human,
+    convert,
+    doctor,
+):
     main.add_command(command)

@@ -20,6 +20,7 @@ import click
 
 __all__ = [
     "SCHEMA_VERSION",
+    "Decorator",
     "FiniteFloat",
     "Program",
     "Stopwatch",
@@ -30,6 +31,7 @@ __all__ = [
     "model_options",
     "output_directory",
     "output_options",
+    "stacked",
     "versions",
 ]
 
@@ -107,20 +109,21 @@ class FiniteFloat(click.ParamType):
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def _stack(*options: Decorator) -> Decorator:
+def stacked(*options: Decorator) -> Decorator:
+    """Several options as one decorator, in their order."""
     return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
 json_option: Decorator = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
-host_options: Decorator = _stack(
+host_options: Decorator = stacked(
     click.option("--model", default="clinic", help="Bundled name, directory or Hugging Face id."),
     click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of everything random."),
     click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps."),
     click.option("--dtype", default="float32", help="Precision of the model: float32, bfloat16 or float16."),
 )
 
-model_options: Decorator = _stack(
+model_options: Decorator = stacked(
     host_options,
     click.option(
         "--saes", default=None, help="Directory of SAEs or sae-lens release [default: those bundled with the model]."
@@ -132,7 +135,7 @@ model_options: Decorator = _stack(
     ),
 )
 
-output_options: Decorator = _stack(
+output_options: Decorator = stacked(
     click.option(
         "--out",
         type=click.Path(path_type=Path),

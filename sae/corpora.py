@@ -9,10 +9,9 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sae.annotated_text import AnnotatedText
 from sae.text_files import FILE_READERS, file_kind, is_pattern, read_matching_files, read_text_directory, read_text_file
 
-__all__ = ["CorpusPart", "annotated_texts", "answer_prompts", "corpus_method", "mix", "parse_corpus", "read_corpus"]
+__all__ = ["CorpusPart", "called_with_options", "corpus_method", "mix", "parse_corpus", "read_corpus", "read_part"]
 
 Item = TypeVar("Item")
 
@@ -34,11 +33,23 @@ class CorpusPart:
             or `hf`.
         weight: Share of the documents, relative to the other parts.
         options: What stands behind the second colon, as in `hf:NAME:config=C,split=S,field=F`.
+        restricted: Whether `restricted=true` stands there too; `sae.restricted_text` knows all ways to say it.
     """
 
     source: str
     weight: float = 1.0
     options: dict[str, str] = field(default_factory=dict)
+    restricted: bool = False
+
+    @property
+    def name(self) -> str:
+        """What stands before the first colon."""
+        return self.source.partition(":")[0]
+
+    @property
+    def inner(self) -> str:
+        """What stands behind it."""
+        return self.source.partition(":")[2]
 
 
 def read_corpus(spec: str, *, seed: int = 0) -> Iterator[str]:
@@ -52,54 +63,40 @@ def read_corpus(spec: str, *, seed: int = 0) -> Iterator[str]:
         ValueError: The SPEC cannot be read, or a source is missing or damaged.
     """
     parts = parse_corpus(spec)
-    streams = [_open(part, seed) for part in parts]
-    return mix(streams, [part.weight for part in parts])
+    return mix([read_part(part, seed=seed) for part in parts], [part.weight for part in parts])
 
 
-def annotated_texts(spec: str, *, seed: int = 0) -> Iterator[AnnotatedText]:
-    """The documents of a corpus with what is known of their places.
-
-    A registered corpus knows of some if it has a method of this name, called as the corpus itself; it gives the same
-    texts in the same order. Other texts come without any.
-
-    Args:
-        spec: The SPEC as it is written on the command line.
-        seed: For corpora that are generated.
-
-    Raises:
-        ValueError: As `read_corpus`.
-    """
-    parts = parse_corpus(spec)
-    return mix([_annotated(part, seed) for part in parts], [part.weight for part in parts])
-
-
-def answer_prompts(spec: str, *, seed: int = 0) -> Iterator[str]:
-    """Prompts that end where an answer is due, of a corpus that knows its answers.
-
-    A registered corpus knows them if it has a method of this name, called as `answer_prompts(PART, seed=...)`. Its
-    prompts are of other documents than its texts. Of a mixture, those of the parts that have some, in proportion.
-
-    Args:
-        spec: The SPEC, or whatever else a store says that its texts were.
-        seed: The same seed gives the same prompts.
-
-    Returns:
-        The prompts, without end or none at all.
-    """
-    try:
-        parts = parse_corpus(spec)
-    except ValueError:
-        return iter(())
-    known = [(stream, part.weight) for part in parts if (stream := _answers(part, seed)) is not None]
-    return mix([stream for stream, _ in known], [weight for _, weight in known]) if known else iter(())
+def read_part(part: CorpusPart, *, seed: int = 0) -> Iterator[str]:
+    """The documents of one part of a corpus, as `read_corpus`."""
+    if is_pattern(part.source):
+        return read_matching_files(Path(part.source).expanduser(), seed=seed)
+    if file_kind(part.source) is not None:
+        return read_text_file(Path(part.source).expanduser())
+    if (directory := Path(part.source).expanduser()).is_dir():
+        return read_text_directory(directory, seed=seed)
+    if part.name == "hf":
+        return _hugging_face(part.inner, **part.options)
+    return _registered(part, seed)
 
 
 def corpus_method(part: CorpusPart, name: str) -> Callable[..., Any] | None:
     """What a registered corpus can do besides giving its texts, or None where `part` is another or cannot do it."""
-    known, corpus = _entry_points(), part.source.partition(":")[0]
-    if file_kind(part.source) is not None or corpus not in known:
+    known = _entry_points()
+    if file_kind(part.source) is not None or part.name not in known:
         return None
-    return getattr(known[corpus].load(), name, None)
+    return getattr(known[part.name].load(), name, None)
+
+
+def called_with_options(method: Callable[..., Any], part: CorpusPart, *, seed: int) -> Iterator[Any]:
+    """What a registered corpus, or a method of it, gives for a part and its options.
+
+    Raises:
+        ValueError: It does not take these options.
+    """
+    try:
+        return iter(method(part.inner, seed=seed, **part.options))
+    except TypeError as error:
+        raise ValueError(f"corpus {part.source} does not take the options {part.options}: {error}") from error
 
 
 def parse_corpus(spec: str) -> list[CorpusPart]:
@@ -156,7 +153,11 @@ def _part(text: str, weight: float) -> CorpusPart:
     part, _, options = rest.partition(":")
     if not part:
         raise ValueError(f"cannot read corpus {text!r}; {EXPECTED}")
-    return CorpusPart(f"{name}:{part}", weight, _options(options, text))
+    given = _options(options, text)
+    restricted = given.pop("restricted", "false")
+    if restricted not in ("true", "false"):
+        raise ValueError(f"corpus {text!r} has restricted={restricted}, expected true or false")
+    return CorpusPart(f"{name}:{part}", weight, given, restricted == "true")
 
 
 def _options(text: str, spec: str) -> dict[str, str]:
@@ -166,47 +167,12 @@ def _options(text: str, spec: str) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _open(part: CorpusPart, seed: int) -> Iterator[str]:
-    if is_pattern(part.source):
-        return read_matching_files(Path(part.source).expanduser(), seed=seed)
-    if file_kind(part.source) is not None:
-        return read_text_file(Path(part.source).expanduser())
-    if (directory := Path(part.source).expanduser()).is_dir():
-        return read_text_directory(directory, seed=seed)
-    name, _, inner = part.source.partition(":")
-    if name == "hf":
-        return _hugging_face(inner, **part.options)
-    return _registered(name, inner, part.options, seed)
-
-
-def _registered(name: str, inner: str, options: dict[str, str], seed: int) -> Iterator[str]:
-    """A corpus that another package registered: called as `source(PART, seed=..., **options)`."""
+def _registered(part: CorpusPart, seed: int) -> Iterator[str]:
     known = _entry_points()
-    if name not in known:
+    if part.name not in known:
         names = ", ".join(sorted(known)) or "none; is the project installed?"
-        raise ValueError(f"there is no corpus {name!r} (registered: {names}); {EXPECTED}")
-    return _called(known[name].load(), f"{name}:{inner}", inner, options, seed)
-
-
-def _called(source: Callable[..., Any], spec: str, inner: str, options: dict[str, str], seed: int) -> Iterator[Any]:
-    try:
-        return iter(source(inner, seed=seed, **options))
-    except TypeError as error:
-        raise ValueError(f"corpus {spec} does not take the options {options}: {error}") from error
-
-
-def _annotated(part: CorpusPart, seed: int) -> Iterator[AnnotatedText]:
-    method = corpus_method(part, "annotated_texts")
-    if method is None:
-        return (AnnotatedText(text) for text in _open(part, seed))
-    return _called(method, part.source, part.source.partition(":")[2], part.options, seed)
-
-
-def _answers(part: CorpusPart, seed: int) -> Iterator[str] | None:
-    """The prompts of one part, or None where it has none."""
-    method = corpus_method(part, "answer_prompts")
-    prompts: Iterator[str] | None = None if method is None else method(part.source.partition(":")[2], seed=seed)
-    return prompts
+        raise ValueError(f"there is no corpus {part.name!r} (registered: {names}); {EXPECTED}")
+    return called_with_options(known[part.name].load(), part, seed=seed)
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -1,20 +1,15 @@
-"""Documents whose concepts are marked: read from a label file, or from a corpus that knows what its texts say."""
+"""Files of documents whose concepts are marked, and of what concepts belong to."""
 
 import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from sae.annotated_text import AnnotatedText, TextSpan
-from sae.corpora import corpus_method, parse_corpus
 from sae.text_files import file_lines
 
 __all__ = [
     "check_concepts",
-    "concept_parents",
-    "corpus_documents",
     "family_of",
     "read_label_file",
     "read_parents",
@@ -22,31 +17,6 @@ __all__ = [
 
 MANY = 5
 """So many unknown names are told; the others are counted."""
-
-
-def corpus_documents(spec: str, n: int, *, seed: int = 0, kind: str = "labelled_documents") -> list[AnnotatedText]:
-    """The first `n` documents of a corpus that knows what its texts say.
-
-    A registered corpus knows it if it has a method called `kind`, called as `kind(PART, seed=...)`, which gives
-    `AnnotatedText`s, or None where that part knows nothing.
-
-    Args:
-        spec: One registered corpus, such as `clinic:clinical`.
-        n: Documents wanted.
-        seed: The same seed gives the same documents.
-        kind: `labelled_documents` (spans), `unseen_documents` (spans, worded as training never was) or
-            `classified_documents` (classes that the text does not name).
-
-    Returns:
-        The documents; none where the corpus does not know.
-    """
-    found = _ask(spec, kind, seed=seed)
-    return [] if found is None else list(islice(found, n))
-
-
-def concept_parents(spec: str) -> dict[str, tuple[str, ...]]:
-    """Which wider concepts each concept of a corpus belongs to directly; empty where the corpus does not know."""
-    return dict(_ask(spec, "concept_parents") or {})
 
 
 def read_label_file(path: Path) -> list[AnnotatedText]:
@@ -109,15 +79,6 @@ def family_of(concept: str) -> str:
     """The part of a concept's name before its first colon; empty where it has none."""
     head, colon, _ = concept.partition(":")
     return head if colon else ""
-
-
-def _ask(spec: str, method: str, **options: Any) -> Any:
-    """What a corpus of one part answers; None where it has no such method."""
-    parts = parse_corpus(spec)
-    if len(parts) != 1:
-        raise ValueError(f"corpus {spec!r} has {len(parts)} parts, expected one whose concepts are known")
-    found = corpus_method(parts[0], method)
-    return None if found is None else found(parts[0].source.partition(":")[2], **options)
 
 
 def _with_nearest(name: str, known: Sequence[str]) -> str:

@@ -3,9 +3,33 @@
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ARMS", "BROAD", "DOMAIN", "Arm", "Stage"]
+__all__ = [
+    "ARMS",
+    "BROAD",
+    "DOMAIN",
+    "FROZEN_DECODER",
+    "NULL_ARMS",
+    "NULL_TITLES",
+    "RANDOM_HOST",
+    "TRAINED_NULLS",
+    "TRAINED_TITLES",
+    "Arm",
+    "Stage",
+]
 
 DOMAIN, BROAD = "domain", "broad"
+FROZEN_DECODER, RANDOM_HOST = "frozen-decoder", "random-host"
+TRAINED_NULLS = (FROZEN_DECODER, RANDOM_HOST)
+NULL_ARMS = ("random", "pca", *TRAINED_NULLS)
+"""The first two are made without training (`cell_evaluation.null_arms`), the others by it (`trained_nulls`)."""
+NULL_TITLES = {
+    "random": "random directions",
+    "pca": "principal components",
+    FROZEN_DECODER: "frozen random decoder",
+    RANDOM_HOST: "host of random weights",
+}
+"""Of their columns."""
+TRAINED_TITLES = {name: NULL_TITLES[name] for name in TRAINED_NULLS}
 
 
 @dataclass(frozen=True)

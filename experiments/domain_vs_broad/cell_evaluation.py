@@ -18,10 +18,9 @@ from sae.evaluation.table_files import load_table, save_table
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
-__all__ = ["NULL_ARMS", "TEXTS", "evaluate_dictionaries", "load_tables", "null_arms"]
+__all__ = ["TEXTS", "evaluate_dictionaries", "load_tables", "null_arms"]
 
 TEXTS = (DOMAIN, BROAD)
-NULL_ARMS = ("random", "pca")
 NULL_SAMPLE = 16_384
 
 

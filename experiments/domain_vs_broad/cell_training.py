@@ -15,7 +15,7 @@ from sae.host.sites import Site
 from sae.training.memory_source import MemorySource
 from sae.training.plan import TrainingPlan
 from sae.training.sae_trainer import TrainingGoal
-from sae.training.trainer import train
+from sae.training.trainer import MakeTrainer, train, trainer_for
 
 __all__ = ["dictionary_name", "train_cell"]
 
@@ -26,7 +26,13 @@ def dictionary_name(l0: float) -> str:
 
 
 def train_cell(
-    cell: Cell, profile: Profile, host: HostModel, rows: Mapping[str, TrainingRows], directory: Path
+    cell: Cell,
+    profile: Profile,
+    host: HostModel,
+    rows: Mapping[str, TrainingRows],
+    directory: Path,
+    *,
+    make_trainer: MakeTrainer = trainer_for,
 ) -> dict[str, SAE]:
     """Train the dictionaries of a cell and save them in `directory`.
 
@@ -36,13 +42,14 @@ def train_cell(
         host: The cell's host.
         rows: Activations of each text in it.
         directory: Made if missing; one directory a dictionary.
+        make_trainer: How a dictionary is trained.
 
     Returns:
         The dictionaries by name, as they are on disk.
     """
     found: dict[str, SAE] = {}
     for number, stage in enumerate(cell.arm.stages):
-        found = _train_stage(stage, cell, profile, host, rows, started=found, number=number)
+        found = _train_stage(stage, cell, profile, host, rows, make_trainer, started=found, number=number)
     for name, sae in found.items():
         sae.save(directory / name)
     return {name: SAE.load(directory / name, device=str(host.device)) for name in found}
@@ -54,6 +61,7 @@ def _train_stage(
     profile: Profile,
     host: HostModel,
     rows: Mapping[str, TrainingRows],
+    make_trainer: MakeTrainer,
     *,
     started: Mapping[str, SAE],
     number: int,
@@ -63,7 +71,7 @@ def _train_stage(
     # another seed for each stage, so that the second does not repeat the draws of the first
     source = MemorySource({site: drawn.train}, {site: drawn.calibration}, seed=cell.seed + 1000 * number)
     goals = [_goal(l0, stage, cell, profile, host, started.get(dictionary_name(l0))) for l0 in profile.l0]
-    trained = train(source, goals, device=host.device)
+    trained = train(source, goals, device=host.device, make_trainer=make_trainer)
     return {name: dictionary.sae for name, dictionary in trained.items()}
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from experiments.domain_vs_broad.arms import BROAD, DOMAIN
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS, load_tables
+from experiments.domain_vs_broad.cell_evaluation import TEXTS, load_tables
 from experiments.domain_vs_broad.matched_l0 import Arms, matched_grid
 from experiments.domain_vs_broad.matrix import Cell
 from experiments.domain_vs_broad.running import Matrix
@@ -29,7 +29,7 @@ class Comparison:
         matrix = self.matrix
         tables = {
             arm: [load_tables(matrix.cell_directory(cell)) for cell in self.cells(arm)] for arm in matrix.profile.arms
-        } | {arm: [load_tables(matrix.null_directory(self.host, arm))] for arm in NULL_ARMS}
+        } | {arm: [load_tables(matrix.null_directory(self.host, arm))] for arm in matrix.profile.nulls}
         return {text: Arms({arm: [found[text] for found in seeds] for arm, seeds in tables.items()}) for text in TEXTS}
 
     @property

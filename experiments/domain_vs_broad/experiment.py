@@ -6,9 +6,10 @@ from pathlib import Path
 from experiments.domain_vs_broad.cost_plan import cost_text
 from experiments.domain_vs_broad.costs import recorded_cost
 from experiments.domain_vs_broad.matrix import plan_text
+from experiments.domain_vs_broad.measures.measuring import measure_matrix, measures_plan
 from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
-from experiments.domain_vs_broad.running import Matrix, run_matrix
+from experiments.domain_vs_broad.running import Matrix, nulls_plan, run_matrix
 from experiments.domain_vs_broad.texts import check_texts
 from experiments.report.contents import Report
 
@@ -21,7 +22,9 @@ def plan(
     """What there is to do and what it costs."""
     wanted = profile_of(profile, seeds=seeds, work=work, data=data, hosts=hosts)
     matrix = Matrix(wanted, work)
-    lines = [plan_text(wanted, matrix.cells, matrix.missing)]
+    lines = [plan_text(wanted, matrix.cells, matrix.missing), nulls_plan(matrix)]
+    if wanted.measured is not None:
+        lines.append(measures_plan(matrix))
     if wanted.label is not None:
         lines.insert(0, wanted.label)
     if wanted.shape is not None:
@@ -60,4 +63,8 @@ def run(
             wanted.build(device)
     with recorded_cost(work, "cells"):
         matrix = run_matrix(wanted, work, device=device, tell=tell)
+    if wanted.measured is not None:
+        tell(measures_plan(matrix))
+        with recorded_cost(work, "measures"):
+            measure_matrix(matrix, device=device)
     return matrix_report(matrix)

@@ -12,7 +12,7 @@ from sae.evaluation.feature_use import feature_use
 from sae.evaluation.matched_features import compare_dictionaries
 from sae.measurement import Measurement
 
-__all__ = ["overlap_table", "use_table"]
+__all__ = ["middle_of", "overlap_table", "range_over_seeds", "use_table"]
 
 COUNTS = {"alive": "n_alive", "dead": "n_dead", "active on over 1 %": "n_dense_1", "over 10 %": "n_dense_10"}
 
@@ -27,7 +27,7 @@ def use_table(comparison: Comparison) -> Table:
                 feature_use(table.text, table.dictionaries[dictionary_name(l0)])
                 for table in comparison.arms[text].tables[arm]
             ]
-            cells = {title: _range([getattr(use, count) for use in uses]) for title, count in COUNTS.items()}
+            cells = {title: range_over_seeds([getattr(use, count) for use in uses]) for title, count in COUNTS.items()}
             rows.append(Row(f"{arm}, on {text} text", cells))
     profile = comparison.matrix.profile
     return Table(
@@ -70,7 +70,8 @@ def middle_of(l0: Sequence[float]) -> float:
     return sorted(l0)[(len(l0) - 1) // 2]
 
 
-def _range(numbers: Sequence[int]) -> str:
+def range_over_seeds(numbers: Sequence[int]) -> str:
+    """The smallest and the largest count, one number where they are equal."""
     low, high = min(numbers), max(numbers)
     return str(low) if low == high else f"{low} to {high}"
 

@@ -3,7 +3,8 @@
 from matplotlib import pyplot
 from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS
+from experiments.domain_vs_broad.arms import FROZEN_DECODER, RANDOM_HOST
+from experiments.domain_vs_broad.cell_evaluation import TEXTS
 from experiments.domain_vs_broad.comparison import Comparison
 from experiments.report.contents import Figure
 from experiments.report.picture import svg_of
@@ -13,7 +14,7 @@ __all__ = ["curve_figure"]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, which the colour-blind tell apart."""
 N_POINTS = 9
-NULL_STYLES = {"random": ":", "pca": "--"}
+NULL_STYLES = {"random": ":", "pca": "--", FROZEN_DECODER: "-.", RANDOM_HOST: (0, (1, 4))}
 LABELS = {"explained_variance": "explained variance", "delta_ce": "delta CE (nats)"}
 
 
@@ -23,7 +24,7 @@ def curve_figure(comparison: Comparison, metric: str) -> Figure:
     for panel, text in zip(panels, TEXTS, strict=True):
         for arm, colour in zip(comparison.matrix.profile.arms, COLOURS, strict=False):
             _draw(panel, comparison, text, arm, metric, color=colour)
-        for arm in NULL_ARMS:
+        for arm in comparison.matrix.profile.nulls:
             _draw(panel, comparison, text, arm, metric, color="#777777", linestyle=NULL_STYLES[arm])
         panel.set(xscale="log", xlabel=f"measured L0 on {text} text", title=f"judged on {text} text")
         panel.xaxis.set_major_locator(FixedLocator([float(2**power) for power in range(-2, 12)]))
@@ -36,7 +37,7 @@ def curve_figure(comparison: Comparison, metric: str) -> Figure:
         f"{metric}_{comparison.host}",
         f"{LABELS[metric]} against L0, host {comparison.host} adaptation",
         f"{LABELS[metric].capitalize()} of every arm against the L0 that was measured on the judged text, host "
-        f"{comparison.host} adaptation. Bands are 95 % intervals over documents and seeds; grey lines learned nothing.",
+        f"{comparison.host} adaptation. Bands are 95 % intervals over documents and seeds; grey lines are nulls.",
         svg_of(figure),
     )
 

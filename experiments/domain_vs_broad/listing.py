@@ -1,6 +1,5 @@
 """The table of arms that have one dictionary each: there are no curves to read at an equal L0."""
 
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS
 from experiments.domain_vs_broad.comparison import ONE_L0, Comparison
 from experiments.report.contents import Row, Section, Table
 
@@ -24,8 +23,8 @@ def listed_section(comparison: Comparison, texts: tuple[str, ...]) -> Section:
 
 
 def _listed_table(comparison: Comparison, text: str) -> Table:
-    arms, rows = comparison.arms[text], []
-    for name in (*comparison.matrix.profile.arms, *NULL_ARMS):
+    arms, profile, rows = comparison.arms[text], comparison.matrix.profile, []
+    for name in (*profile.arms, *profile.nulls):
         l0, _ = arms.l0_range(name)
         rows.append(Row(name, {column: arms.at(name, metric, l0) for column, metric in COLUMNS.items()}))
     return Table(
@@ -33,5 +32,5 @@ def _listed_table(comparison: Comparison, text: str) -> Table:
         f"Arms at their own L0, judged on {text} text, host {comparison.host} adaptation",
         tuple(COLUMNS),
         tuple(rows),
-        note=f"{', '.join(f'`{name}`' for name in NULL_ARMS)}: the nulls. Intervals are over documents and seeds.",
+        note=f"{', '.join(f'`{name}`' for name in profile.nulls)}: the nulls. Intervals are over documents and seeds.",
     )

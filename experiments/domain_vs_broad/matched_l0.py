@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from experiments.domain_vs_broad.seed_resampling import drawn_measurement, mean_over_drawn_seeds
 from sae.evaluation.document_statistics import EvaluationTable
 from sae.evaluation.metrics import METRICS, statistic
-from sae.measurement import N_DRAWS, Measurement, percentile_interval, resampled_counts
+from sae.measurement import N_DRAWS, Measurement, resampled_counts
 
 __all__ = ["Arms", "matched_grid"]
 
@@ -62,25 +63,14 @@ class Arms:
 
     def _measurement(self, metric: str, draws: Float64[Tensor, " draws_plus_1"]) -> Measurement:
         known = METRICS[metric]
-        value, resampled = float(draws[0]), draws[1:]
-        if not np.isfinite(value):
-            return Measurement(None, None, None, self.n_documents, known.unit, known.higher_is_better, "not defined")
-        low, high = percentile_interval(resampled)
-        return Measurement(value, low, high, self.n_documents, known.unit, known.higher_is_better)
+        return drawn_measurement(draws, self.n_documents, unit=known.unit, higher_is_better=known.higher_is_better)
 
     def _at(self, arm: str, metric: str, l0: float, position_class: str | None) -> Float64[Tensor, " draws_plus_1"]:
         """The value on all units first, then those of the draws."""
         values = self._curve(arm, metric, position_class).values
         l0s = self._curve(arm, "l0", None).values
         of_seeds = torch.stack([_interpolated(l0s[s], values[s], l0) for s in range(len(values))])
-        return torch.cat([of_seeds[:, 0].mean(0, keepdim=True), self._over_seeds(arm, of_seeds[:, 1:])])
-
-    def _over_seeds(self, arm: str, of_seeds: Float64[Tensor, "seeds draws"]) -> Float64[Tensor, " draws"]:
-        """Mean over seeds drawn with replacement, another draw for each resample of documents."""
-        n_seeds = len(of_seeds)
-        own = self.seed + 1 + list(self.tables).index(arm)
-        counts = resampled_counts(n_seeds, n_draws=of_seeds.shape[1], seed=own)
-        return (counts * of_seeds.T).sum(1) / n_seeds
+        return mean_over_drawn_seeds(of_seeds, seed=self.seed + 1 + list(self.tables).index(arm))
 
     def _curve(self, arm: str, metric: str, position_class: str | None) -> "_Curve":
         key = (arm, metric, position_class)

@@ -9,7 +9,10 @@ from experiments.domain_vs_broad.costs import cost_table
 from experiments.domain_vs_broad.feature_tables import overlap_table, use_table
 from experiments.domain_vs_broad.figures import curve_figure
 from experiments.domain_vs_broad.listing import listed_section
+from experiments.domain_vs_broad.measures.measuring import seconds_of_measures
+from experiments.domain_vs_broad.measures.sections import measure_findings, measure_sections
 from experiments.domain_vs_broad.running import Matrix
+from experiments.domain_vs_broad.table_figures import class_figure, overlap_figure, two_by_two_figure
 from experiments.domain_vs_broad.tables import class_table, host_table, matched_table, two_by_two_table
 from experiments.report.contents import Report, Row, Section, Table
 from experiments.report.wording import figure_of, interval_of
@@ -37,22 +40,50 @@ def matrix_report(matrix: Matrix) -> Report:
         profile=profile.name,
         title=TITLE if profile.label is None else f"{TITLE} ({profile.label})",
         claim=CLAIM,
-        findings=tuple(_findings(comparisons[-1])),
+        findings=(*_findings(comparisons[-1]), *measure_findings(matrix)),
         warnings=(profile.warning,),
         config=profile.to_json(),
-        seconds={"cells": round(matrix.seconds, 1)},
+        seconds=_seconds(matrix),
         sections=(
-            Section("The two by two", tables=tuple(two_by_two_table(each) for each in comparisons)),
+            *_two_by_two_section(comparisons),
             *(_host_section(each) for each in comparisons),
-            Section(
-                "Features",
-                "How many features a text uses, and which ones arms share.",
-                tuple(table(each) for table in (use_table, overlap_table) for each in comparisons),
-            ),
-            Section("Before and after adaptation", tables=(host_table(comparisons),)),
+            _feature_section(comparisons),
+            *(() if profile.measured is None else measure_sections(matrix)),
+            *_adaptation_section(comparisons),
             Section("Arms and text", tables=(_arm_table(matrix), _text_table(matrix))),
             *_cost_section(matrix),
         ),
+    )
+
+
+def _seconds(matrix: Matrix) -> dict[str, float]:
+    seconds = {"cells": round(matrix.seconds, 1)}
+    if matrix.profile.measured is not None:
+        seconds["measures"] = round(seconds_of_measures(matrix), 1)
+    return seconds
+
+
+def _two_by_two_section(comparisons: list[Comparison]) -> Iterator[Section]:
+    """Where there are curves that can be read at one L0."""
+    compared = [each for each in comparisons if each.has_curves]
+    if compared:
+        tables = [two_by_two_table(each) for each in compared]
+        figures = [two_by_two_figure(table, each.host) for table, each in zip(tables, compared, strict=True)]
+        yield Section("The two by two", tables=tuple(tables), figures=tuple(figures))
+
+
+def _adaptation_section(comparisons: list[Comparison]) -> Iterator[Section]:
+    if all(each.has_curves for each in comparisons):
+        yield Section("Before and after adaptation", tables=(host_table(comparisons),))
+
+
+def _feature_section(comparisons: list[Comparison]) -> Section:
+    overlaps = [overlap_table(each) for each in comparisons]
+    return Section(
+        "Features",
+        "How many features a text uses, and which ones arms share.",
+        (*(use_table(each) for each in comparisons), *overlaps),
+        tuple(overlap_figure(table, each.host) for table, each in zip(overlaps, comparisons, strict=True)),
     )
 
 
@@ -66,11 +97,12 @@ def _host_section(comparison: Comparison) -> Section:
         return listed_section(comparison, TEXTS)
     classes = class_table(comparison)
     tables = tuple(matched_table(comparison, text) for text in TEXTS)
+    curves = tuple(curve_figure(comparison, metric) for metric in ("explained_variance", "delta_ce"))
     return Section(
         f"At equal L0, host {comparison.host} adaptation",
         "Each arm's curve over log L0 is read at L0s that it and the broad arm both cover, and compared there.",
         tables if classes is None else (*tables, classes),
-        tuple(curve_figure(comparison, metric) for metric in ("explained_variance", "delta_ce")),
+        curves if classes is None else (*curves, class_figure(classes, comparison.host)),
     )
 
 

@@ -13,20 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.domain_vs_broad.arms import BROAD, DOMAIN
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS, evaluate_dictionaries, null_arms
+from experiments.domain_vs_broad.arms import BROAD, DOMAIN, TRAINED_NULLS
+from experiments.domain_vs_broad.cell_evaluation import TEXTS, evaluate_dictionaries, null_arms
 from experiments.domain_vs_broad.cell_training import train_cell
 from experiments.domain_vs_broad.matrix import Cell, cells_of, plan_text
 from experiments.domain_vs_broad.profiles import Profile
-from experiments.domain_vs_broad.texts import EvaluationText, evaluation_text, training_rows
+from experiments.domain_vs_broad.texts import EvaluationText, evaluation_text, seen_by, training_rows
+from experiments.domain_vs_broad.trained_nulls import host_of_null, train_null
 from sae.host.host import HostModel
 from sae.host.sites import Site
 from sae.progress import progress
 from sae.written_whole import written_whole
 
-__all__ = ["Matrix", "run_matrix"]
+__all__ = ["Matrix", "held_out_text", "nulls_plan", "run_matrix", "spec_of"]
 
 CELLS, CELL, PROFILE, TEXT_RECORD = "cells", "cell.json", "profile.json", "texts.json"
+MAY_DIFFER = ("arms", "nulls", "seeds", "measured")
+"""Of the profile: whether there are more or fewer cells, and what is done with them afterwards."""
 ADDED = {"dtype": "float32"}
 """Fields of a profile that cells of earlier versions do not name, and what they were then; others were null."""
 
@@ -63,7 +66,7 @@ class Matrix:
     def seconds(self) -> float:
         """Of all cells, those of earlier runs included."""
         directories = [self.cell_directory(cell) for cell in self.cells]
-        directories += [self.null_directory(host, arm) for host, _ in self.profile.hosts for arm in NULL_ARMS]
+        directories += [self.null_directory(host, arm) for host, _ in self.profile.hosts for arm in self.profile.nulls]
         return sum(float(json.loads((path / CELL).read_text("utf-8"))["seconds"]) for path in directories)
 
     def cell_directory(self, cell: Cell) -> Path:
@@ -73,6 +76,14 @@ class Matrix:
     def null_directory(self, host: str, arm: str) -> Path:
         """The same of an arm that learned nothing."""
         return self.directory / CELLS / host / f"null-{arm}"
+
+
+def nulls_plan(matrix: Matrix) -> str:
+    """How many null arms there are to train and evaluate, in a line."""
+    directories = [matrix.null_directory(host, arm) for host, _ in matrix.profile.hosts for arm in matrix.profile.nulls]
+    n_done = sum(_is_done(path) for path in directories)
+    trained = f"{len(set(TRAINED_NULLS) & set(matrix.profile.nulls))} of each host are trained as a cell is"
+    return f"{len(directories)} null arms ({trained}), {n_done} done, {len(directories) - n_done} to do"
 
 
 def run_matrix(
@@ -95,7 +106,7 @@ def run_matrix(
     tell(plan_text(profile, matrix.cells, missing))
     for name, location in profile.hosts:
         rest = [cell for cell in missing if cell.host == name]
-        if rest or not all(_is_done(matrix.null_directory(name, arm)) for arm in NULL_ARMS):
+        if rest or not all(_is_done(matrix.null_directory(name, arm)) for arm in profile.nulls):
             _run_host(matrix, name, HostModel.load(location, device=device, dtype=profile.dtype), rest)
             gc.collect()  # a host refers to itself: without this the next one is loaded beside it
     return matrix
@@ -109,33 +120,43 @@ def _run_host(matrix: Matrix, name: str, host: HostModel, cells: list[Cell]) -> 
         text: training_rows(host, getattr(profile, text), site, n_tokens=profile.harvested, context=context)
         for text in TEXTS
     }
-    texts = _evaluation_texts(profile, host)
+    texts = {text: held_out_text(profile, host, spec_of(profile, text), n_tokens=profile.evaluated) for text in TEXTS}
     _record_duplicates(matrix.directory / TEXT_RECORD, name, texts)
     for arm, dictionaries in null_arms(profile, rows[DOMAIN]).items():
-        if _is_done(matrix.null_directory(name, arm)):
+        if arm not in profile.nulls or _is_done(matrix.null_directory(name, arm)):
             continue
         with _cell_in(matrix.null_directory(name, arm)) as directory:
             evaluate_dictionaries(dictionaries, host, site, texts, directory)
+    for arm in TRAINED_NULLS:
+        if arm not in profile.nulls or _is_done(matrix.null_directory(name, arm)):
+            continue
+        with _cell_in(matrix.null_directory(name, arm)) as directory:
+            own = host_of_null(arm, host)
+            dictionaries = train_null(arm, name, profile, own, directory, rows[DOMAIN] if own is host else None)
+            seen = texts if own is host else {text: seen_by(each, own, site) for text, each in texts.items()}
+            evaluate_dictionaries(dictionaries, own, site, seen, directory)
     for cell in progress(cells, f"cells of host {name}", unit="cell"):
         with _cell_in(matrix.cell_directory(cell)) as directory:
             dictionaries = train_cell(cell, profile, host, rows, directory)
             evaluate_dictionaries(dictionaries, host, site, texts, directory)
 
 
-def _evaluation_texts(profile: Profile, host: HostModel) -> dict[str, EvaluationText]:
+def spec_of(profile: Profile, text: str) -> str:
+    """SPEC of the held-out text that dictionaries are judged on."""
     return {
-        DOMAIN: _evaluation_text(profile, host, profile.judged_domain or profile.domain),
-        BROAD: _evaluation_text(profile, host, profile.judged_broad or profile.broad),
-    }
+        DOMAIN: profile.judged_domain or profile.domain,
+        BROAD: profile.judged_broad or profile.broad,
+    }[text]
 
 
-def _evaluation_text(profile: Profile, host: HostModel, spec: str) -> EvaluationText:
+def held_out_text(profile: Profile, host: HostModel, spec: str, *, n_tokens: int) -> EvaluationText:
+    """Documents of a text that no arm was trained on."""
     return evaluation_text(
         host,
         spec,
         (profile.domain, profile.broad),
         Site.parse(profile.site),
-        n_tokens=profile.evaluated,
+        n_tokens=n_tokens,
         n_trained=profile.harvested,
         context=_context(profile, host),
     )
@@ -163,8 +184,8 @@ def _is_done(directory: Path) -> bool:
 
 
 def _check_same_profile(profile: Profile, path: Path) -> None:
-    """Cells are only comparable when all but the arms and the number of seeds is equal."""
-    ours = {name: value for name, value in profile.to_json().items() if name not in ("arms", "seeds")}
+    """Cells are only comparable when all is equal that they depend on."""
+    ours = {name: value for name, value in profile.to_json().items() if name not in MAY_DIFFER}
     ours = json.loads(json.dumps(ours))
     if path.is_file():
         theirs = ADDED | json.loads(path.read_text("utf-8"))

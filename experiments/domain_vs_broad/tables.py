@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from experiments.domain_vs_broad.arms import BROAD, DOMAIN
-from experiments.domain_vs_broad.cell_evaluation import NULL_ARMS, TEXTS
+from experiments.domain_vs_broad.arms import BROAD, DOMAIN, NULL_TITLES
+from experiments.domain_vs_broad.cell_evaluation import TEXTS
 from experiments.domain_vs_broad.comparison import Comparison
 from experiments.report.contents import Row, Table
 from sae.evaluation.position_classes import CLASSES
@@ -12,7 +12,6 @@ from sae.measurement import Measurement
 __all__ = ["class_table", "host_table", "matched_table", "two_by_two_table"]
 
 EV, COST, RECOVERED = "explained_variance", "delta_ce", "recovered_from_mean"
-NULLS = {"random": "random directions", "pca": "principal components"}
 SEEDS = "second seed"
 DIFFERENCE = "explained variance less broad"
 
@@ -25,7 +24,11 @@ def two_by_two_table(comparison: Comparison) -> Table:
         if l0 is None:
             rows.append(Row(f"judged on {text}", {"explained variance": comparison.why_unmatched(text)}))
             continue
-        nulls = {NULLS[name]: arms.at(name, EV, l0) for name in NULL_ARMS if comparison.reaches(name, text, l0)}
+        nulls = {
+            NULL_TITLES[name]: arms.at(name, EV, l0)
+            for name in comparison.matrix.profile.nulls
+            if comparison.reaches(name, text, l0)
+        }
         for arm in (DOMAIN, BROAD):
             cells: dict[str, Measurement | str] = {
                 "explained variance": arms.at(arm, EV, l0),
@@ -39,8 +42,9 @@ def two_by_two_table(comparison: Comparison) -> Table:
         f"Trained and judged on either text, host {comparison.host} adaptation",
         ("explained variance", "delta CE", "loss recovered (mean)", "at L0"),
         tuple(rows),
-        tuple(NULLS.values()),
-        "Every pair of rows is at the same measured L0 on the judged text. Nulls are explained variances at that L0.",
+        tuple(NULL_TITLES.values()),
+        "Every pair of rows is at the same measured L0 on the judged text. Nulls are explained variances at that L0, "
+        "where they reach it; that of a host of random weights is of its own activations.",
     )
 
 
@@ -85,7 +89,7 @@ def class_table(comparison: Comparison) -> Table | None:
     known = [name for name, n in zip(CLASSES, n_tokens.tolist(), strict=True) if n]
     if len(known) < 2:
         return None
-    every = [*comparison.matrix.profile.arms, *NULL_ARMS]
+    every = [*comparison.matrix.profile.arms, *comparison.matrix.profile.nulls]
     names = [name for name in every if comparison.reaches(name, DOMAIN, l0)]
     rows = [Row(name, {kind: arms.at(name, EV, l0, position_class=kind) for kind in known}) for name in names]
     return Table(
@@ -93,8 +97,8 @@ def class_table(comparison: Comparison) -> Table | None:
         f"Explained variance by kind of position at L0 {l0:.3g}, host {comparison.host} adaptation",
         tuple(known),
         tuple(rows),
-        note="Each kind of position about its own mean; arms that reach this L0. `random` and `pca` learned nothing; "
-        "they are the nulls.",
+        note="Each kind of position about its own mean; arms that reach this L0. `random` and `pca` learned nothing, "
+        "`frozen-decoder` and `random-host` only in part; they are the nulls.",
     )
 
 

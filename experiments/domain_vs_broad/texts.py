@@ -1,7 +1,7 @@
 """The text of the comparison: what is trained on, and the held-out documents that all arms are judged on."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Float64
@@ -11,14 +11,24 @@ from experiments.document_split import held_out_only, training_texts
 from experiments.domain_vs_broad.profiles.profile import Profile
 from experiments.near_duplicates import Deduplicated, without_duplicates
 from sae.activations.harvest import harvest
-from sae.corpora import annotated_texts, read_corpus
+from sae.annotated_text import AnnotatedText
+from sae.corpora import read_corpus
+from sae.corpus_knowledge import annotated_texts
 from sae.evaluation.degenerate import constant_sae
 from sae.evaluation.position_classes import EvaluationDocument, read_evaluation_documents
 from sae.evaluation.survey import survey
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
-__all__ = ["EvaluationText", "TrainingRows", "check_texts", "evaluation_text", "mixed_rows", "training_rows"]
+__all__ = [
+    "EvaluationText",
+    "TrainingRows",
+    "check_texts",
+    "evaluation_text",
+    "mixed_rows",
+    "seen_by",
+    "training_rows",
+]
 
 CALIBRATION_SHARE = 0.1
 SPARE = 1.5
@@ -72,11 +82,14 @@ class EvaluationText:
 
     Attributes:
         documents: What the arms are judged on.
+        texts: The documents as they were read, in their order, with what is known of their places; a few more than
+            were needed.
         duplicates: What was left out.
         mean: Of the activations at the site.
     """
 
     documents: list[EvaluationDocument]
+    texts: list[AnnotatedText]
     duplicates: Deduplicated
     mean: Float64[Tensor, " d_model"]
 
@@ -121,8 +134,17 @@ def evaluation_text(
         )
     kept = [candidates[number] for number in found.kept]
     documents = read_evaluation_documents(host, kept, n_tokens=n_tokens, context_tokens=context)
+    return EvaluationText(documents, kept, found, _mean(host, site, documents))
+
+
+def seen_by(text: EvaluationText, host: HostModel, site: Site) -> EvaluationText:
+    """The same documents for another host with the same tokenizer."""
+    return replace(text, mean=_mean(host, site, text.documents))
+
+
+def _mean(host: HostModel, site: Site, documents: list[EvaluationDocument]) -> Float64[Tensor, " d_model"]:
     nothing = constant_sae(torch.zeros(host.d_model)).to(host.device)
-    return EvaluationText(documents, found, survey(host, nothing, site, documents).mean)
+    return survey(host, nothing, site, documents).mean
 
 
 def _trained(host: HostModel, spec: str, n_tokens: int, context: int) -> Iterator[str]:

@@ -67,7 +67,7 @@ SMALL = RealTextRecipe(
     d_mlp=512,
     vocab_size=4096,
     broad=AdaptationSettings(n_tokens=12_000_000, context_length=256, batch_size=16, learning_rate=2e-3),
-    medical=AdaptationSettings(n_tokens=6_000_000, context_length=256, batch_size=16, learning_rate=1e-3),
+    medical=AdaptationSettings(n_tokens=3_000_000, context_length=256, batch_size=16, learning_rate=1e-3),
 )
 """3 million parameters: hours on two CPU cores."""
 LARGE = RealTextRecipe(

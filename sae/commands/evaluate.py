@@ -8,14 +8,13 @@ import click
 from sae.command_line import (
     Stopwatch,
     default_output,
-    emit_json,
     host_options,
     json_option,
-    output_directory,
     output_options,
 )
+from sae.commands.host_and_sae import load_host_and_sae
 from sae.commands.options import CORPUS_HELP, result
-from sae.commands.report_file import write_report
+from sae.commands.report_file import hand_over
 
 __all__ = ["evaluate"]
 
@@ -47,52 +46,57 @@ def _choices(known: tuple[str, ...]) -> Any:
 @click.option("--nulls", default=",".join(NULLS), callback=_choices(NULLS), help="Columns beside the SAE.")
 @click.option("--residual", is_flag=True, help="Also split the error into its linear part and the rest.")
 @click.option("--bits", is_flag=True, help="Also measure the description length of a token.")
+@click.option(
+    "--saebench", type=click.Path(path_type=Path), default=None, help="Also write a file in SAEBench's core layout."
+)
 @output_options
 @host_options
 @json_option
-def evaluate(path: Path, out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
+def evaluate(path: Path, saebench: Path | None, out: Path | None, force: bool, as_json: bool, **options: Any) -> None:
     """Measure fidelity: explained variance, loss, sparsity, answers; by position class, beside nulls.
 
     --out gets report.json and documents.safetensors, from which any two evaluations of the same text can be compared in
     pairs.
     """
+    from sae.evaluation.saebench import saebench_core, write_saebench_core
     from sae.evaluation.table_files import save_table
 
+    if saebench is not None and saebench.exists() and not force:
+        raise ValueError(f"output {str(saebench)!r} exists already; give another --saebench or add --force")
     watch = Stopwatch()
-    evaluation, facts, in_memory = _evaluate(path, options, watch)
+    with watch.stage("load"):
+        host, sae = load_host_and_sae(path, options)
+    evaluation, facts, in_memory = _evaluate(host, sae, path, options, watch)
     with watch.stage("measure"):
         report = {**evaluation.to_json(options["classes"]), **in_memory}
     target = out or default_output("sae-evaluate")
-    record = result("evaluate", {"path": path, **options}, out=str(target), **facts, **report, seconds=watch.seconds)
-    with output_directory(target, force=force) as directory:
-        write_report(record, directory)
-        save_table(evaluation.table, directory / TABLE)
-    if as_json:
-        emit_json(record)
-        return
-    from rich.console import Console
-
-    from sae.evaluation.evaluation_table import render_evaluation
-
-    Console().print(render_evaluation(report))
-    if facts["trained_on_this_corpus"]:
+    config = {"path": path, "saebench": saebench, **options}
+    record = result("evaluate", config, out=str(target), **facts, **report, seconds=watch.seconds)
+    if facts["trained_on_this_corpus"] and not as_json:
         click.echo(f"{options['corpus']} is what the SAE was trained on: these numbers are not held out", err=True)
-    click.echo(f"{target}", err=True)
+
+    def render() -> Any:
+        from sae.evaluation.evaluation_table import render_evaluation
+
+        return render_evaluation(report)
+
+    def write(directory: Path) -> None:
+        save_table(evaluation.table, directory / TABLE)
+        if saebench is not None:
+            write_saebench_core(saebench_core(evaluation, sae, host, corpus=options["corpus"]), saebench)
+
+    hand_over(record, target, render, force=force, as_json=as_json, write=write)
 
 
-def _evaluate(path: Path, options: dict[str, Any], watch: Stopwatch) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-    from sae.corpora import annotated_texts
-    from sae.dictionary.autoencoder import SAE
-    from sae.dictionary.host_record import check_recorded_host
+def _evaluate(
+    host: Any, sae: Any, path: Path, options: dict[str, Any], watch: Stopwatch
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The evaluation, what it is of, and the parts that go over the activations more than once."""
+    from sae.corpus_knowledge import annotated_texts
     from sae.evaluation.evaluating import evaluate_documents, read_documents
     from sae.evaluation.in_memory import evaluate_in_memory
-    from sae.host.host import HostModel
     from sae.inspection.sources import recorded_corpus
 
-    with watch.stage("load"):
-        sae = SAE.load(path)
-        host = HostModel.load(options["model"], device=options["device"], dtype=options["dtype"])
-    check_recorded_host(sae.metadata, host, source=str(path))
     seed = options["seed"]
     with watch.stage("read"):
         texts = annotated_texts(options["corpus"], seed=seed)

@@ -15,7 +15,7 @@ from sae.command_line import (
     output_options,
 )
 from sae.commands.options import CORPUS_HELP, result
-from sae.commands.report_file import write_report
+from sae.commands.report_file import hand_over
 
 __all__ = ["human"]
 
@@ -71,21 +71,17 @@ def import_answers(
     options = {"key": key, "answers": [str(path) for path in answers], "seed": seed}
     fields = result("human import", options, **found.to_json())
     target = out or default_output("sae-human-import")
-    with output_directory(target, force=force) as directory:
-        write_report(fields, directory)
-    if as_json:
-        emit_json(fields)
-        return
-    from rich.console import Console
 
-    from sae.human.terminal_view import render_human_evaluation
+    def render() -> Any:
+        from sae.human.terminal_view import render_human_evaluation
 
-    Console().print(render_human_evaluation(found))
-    click.echo(f"{target}", err=True)
+        return render_human_evaluation(found)
+
+    hand_over(fields, target, render, force=force, as_json=as_json)
 
 
 def _kit(paths: tuple[Path, ...], options: dict[str, Any]) -> Any:
-    from sae.commands.labelled_input import loaded
+    from sae.commands.host_and_sae import load_host_and_sae
     from sae.corpora import read_corpus
     from sae.dictionary.labels import load_labels
     from sae.human.arms import Arm
@@ -93,7 +89,7 @@ def _kit(paths: tuple[Path, ...], options: dict[str, Any]) -> Any:
 
     arms = []
     for path in paths:
-        host, sae = loaded(path, options)
+        host, sae = load_host_and_sae(path, options)
         labels = load_labels(path)
         explanations = {feature: label.text for feature, label in labels.items()}
         scores = {feature: label.f1 for feature, label in load_labels(path, min_f1=0.0).items()}

@@ -1,14 +1,11 @@
 """`sae interpret`: what features stand for, and how well that can be told, beside nulls."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sae.command_line import (
-    FiniteFloat,
     Stopwatch,
     default_output,
     emit_json,
@@ -17,6 +14,7 @@ from sae.command_line import (
     output_directory,
     output_options,
 )
+from sae.commands.judge_options import judge_options, opened_judge
 from sae.commands.options import CORPUS_HELP, result
 
 __all__ = ["interpret"]
@@ -25,7 +23,8 @@ EXAMPLE = "sae interpret sae/bundles/clinic/clinical/resid_post.2 --features 20 
 SCORERS = "lexical,ontology,embedding,embedding_intruder,sensitivity,detection,fuzzing,intruder"
 WIDTH = 112
 """Columns where the output is no terminal."""
-RECORD, TABLE, ANSWERS = "interpretation.json", "features.tsv", "judgements.jsonl"
+RECORD, TABLE = "interpretation.json", "features.tsv"
+ANSWERS, SECOND_ANSWERS = "judgements.jsonl", "second_judgements.jsonl"
 
 
 @click.command(epilog=f"Example:  {EXAMPLE}")
@@ -45,16 +44,7 @@ RECORD, TABLE, ANSWERS = "interpretation.json", "features.tsv", "judgements.json
 )
 @click.option("--examples", type=click.IntRange(min=10), default=40, help="Active windows that test a feature; tens.")
 @click.option("--window", type=click.IntRange(min=2), default=32, help="Most tokens of a window.")
-@click.option("--judge", default="scripted:lexical", help="scripted:KIND, replay:FILE or openai:MODEL@URL.")
-@click.option("--judge-cache", type=click.Path(path_type=Path), default=None, help="Answers [default: user's cache].")
-@click.option("--judge-key-env", default="JUDGE_API_KEY", help="Environment variable with the endpoint's key.")
-@click.option("--logprobs", is_flag=True, help="Ask the endpoint for log-probabilities: graded answers, AUROC.")
-@click.option("--max-tokens", type=click.IntRange(min=1), default=16, help="Most tokens of a judge's answer.")
-@click.option("--max-requests", type=click.IntRange(min=0), default=None, help="Most new requests  [default: all].")
-@click.option("--concurrency", type=click.IntRange(min=1), default=8, help="Requests at a time.")
-@click.option("--timeout", type=FiniteFloat(0.1), default=60.0, help="Seconds to wait for a silent endpoint.")
-@click.option("--price-in", type=FiniteFloat(0.0), default=None, help="Price of a million input tokens.")
-@click.option("--price-out", type=FiniteFloat(0.0), default=None, help="Price of a million output tokens.")
+@judge_options
 @click.option("--random-null/--no-random-null", default=True, help="Score random directions of equal density too.")
 @click.option("--dry-run", is_flag=True, help="Say what the judge would cost, and ask nothing.")
 @output_options
@@ -66,32 +56,38 @@ def interpret(path: Path, out: Path | None, force: bool, as_json: bool, **option
     Scores are beside those of explanations of other features, of the topic alone, and of answering without looking.
     """
     from sae.interpretation.interpret import interpret as run
+    from sae.interpretation.second_judge import ask_second
 
     watch = Stopwatch()
     work = _Work(path, options, watch)
-    with work.judge() as judge:
-        if options["dry_run"]:
-            _show_cost(work, judge, as_json)
-            return
+    if options["dry_run"]:
+        _show_costs(work, as_json)
+        return
+    with work.judge(options["judge"]) as judge:
         with watch.stage("score"):
             found = run(work.material, work.plan, work.settings, judge)
         if options["random_null"]:
             with watch.stage("random_null"):
                 found = work.with_random_null(found, judge)
+    second = None
+    if options["second_judge"]:
+        with watch.stage("second_judge"), work.judge(options["second_judge"]) as other:
+            second = ask_second(found, other, seed=options["seed"])
     target = out or default_output("sae-interpret")
-    fields = work.record(found, judge) | {"out": str(target)}
+    fields = work.record(found, judge) | {"second_judge": second and second.to_json(), "out": str(target)}
     record = result("interpret", {"path": path, **options}, **fields, seconds=watch.seconds)
-    _write(record, found, judge, target, force)
+    _write(record, found, judge, second, target, force)
     if as_json:
         emit_json(record)
         return
-    from rich.console import Console
+    from rich.console import Console, Group
 
+    from sae.interpretation.judge_tables import render_judge
     from sae.interpretation.terminal_table import render_interpretation
 
     console = Console()
     console.width = max(console.width, 0 if console.is_terminal else WIDTH)
-    console.print(render_interpretation(found, judge.name))
+    console.print(Group(render_interpretation(found, judge.name), render_judge(found, judge.name, second)))
     click.echo(f"{target}", err=True)
 
 
@@ -106,6 +102,7 @@ class _Work:
         from sae.host.host import HostModel
         from sae.inspection.sources import recorded_corpus
         from sae.interpretation.interpret import Settings, plan_interpretation
+        from sae.interpretation.judges.privacy import check_privacy
         from sae.interpretation.ontology import read_ontology
 
         self.options = options
@@ -115,6 +112,7 @@ class _Work:
             n_positives=options["examples"],
             max_tokens=options["max_tokens"],
             top_logprobs=20 if options["logprobs"] else 0,
+            both_orders=options["both_orders"],
             seed=options["seed"],
         )
         self.ontology = None if options["ontology"] is None else read_ontology(options["ontology"])
@@ -124,6 +122,8 @@ class _Work:
             if corpus is None:
                 raise ValueError(f"{path} does not say what it was trained on; give --corpus")
             parse_corpus(corpus)
+            for judge in filter(None, (options["judge"], options["second_judge"])):
+                check_privacy(judge, corpus)
             self.host = HostModel.load(options["model"], device=options["device"], dtype=options["dtype"])
             check_recorded_host(sae.metadata, self.host, source=str(path))
         self.sae = sae.to(self.host.device)
@@ -132,7 +132,14 @@ class _Work:
             self.material = self._gather(self.sae)
         with watch.stage("explain"):
             labels = load_labels(path, min_f1=0.0)
-            self.plan = plan_interpretation(self.material, self.sae, self._features(), self.settings, labels=labels)
+            self.plan = plan_interpretation(
+                self.material,
+                self.sae,
+                self._features(),
+                self.settings,
+                labels=labels,
+                calibrate=options["calibrate"],
+            )
 
     def _gather(self, sae: Any) -> Any:
         """All text, encoded by a dictionary."""
@@ -190,30 +197,14 @@ class _Work:
         is_eligible = text.document_counts(Role.EXPLAIN) >= self.settings.n_explain
         return choose_features(text.density(Role.EXPLAIN), is_eligible, numbers[0], seed=self.options["seed"])
 
-    @contextmanager
-    def judge(self) -> Iterator[Any]:
-        """The judge, with its cache open where it has one."""
-        from sae.interpretation.judges.cache import AnswerCache, default_cache
-        from sae.interpretation.judges.selection import needs_cache, open_judge
-
-        options = self.options
-        if not needs_cache(options["judge"]):
-            yield open_judge(options["judge"], truths=self.plan.truths)
-            return
-        with AnswerCache(options["judge_cache"] or default_cache()) as cache:
-            yield open_judge(
-                options["judge"],
-                cache=cache,
-                truths=self.plan.truths,
-                key_variable=options["judge_key_env"],
-                concurrency=options["concurrency"],
-                timeout_s=options["timeout"],
-                max_requests=options["max_requests"],
-            )
+    def judge(self, spec: str) -> Any:
+        """A context in which the judge is open."""
+        return opened_judge(spec, self.options, self.plan.truths, host=self.host)
 
     def record(self, found: Any, judge: Any) -> dict[str, Any]:
         """All that is written down."""
         from sae.interpretation.record import to_record
+        from sae.restricted_text import restriction
 
         sae = {"path": str(self.sae.path), "site": str(self.sae.site), "sha256": self.sae.content_hash}
         model = {"name": self.host.name, "path": str(self.host.path)}
@@ -221,36 +212,50 @@ class _Work:
             "model": model,
             "saes": [sae],
             "judge": judge.name,
+            "restricted": restriction(self.corpus) is not None,
             **to_record(found, self.material, self.settings),
         }
 
 
-def _show_cost(work: _Work, judge: Any, as_json: bool) -> None:
+def _show_costs(work: _Work, as_json: bool) -> None:
+    """What each judge would cost; the first one's under `cost`."""
     from dataclasses import asdict
 
+    options = work.options
+    specs = [each for each in (options["judge"], options["second_judge"]) if each]
+    costs = [_cost(work, spec) for spec in specs]
+    if as_json:
+        (name, cost), *others = costs
+        second = [asdict(each) for _, each in others]
+        fields = {"judge": name, "cost": asdict(cost), "second_cost": second[0] if second else None}
+        emit_json(result("interpret", options, **fields))
+        return
+    for name, cost in costs:
+        price = "" if cost.price is None else f", price {cost.price:.4g}"
+        click.echo(
+            f"{cost.n_requests} questions to {name}, {cost.n_known} answered already; "
+            f"{cost.input_tokens} input and at most {cost.output_tokens} output tokens are left{price}"
+        )
+
+
+def _cost(work: _Work, spec: str) -> tuple[str, Any]:
+    """The judge's name and what asking it would cost."""
     from sae.interpretation.judges.cost import estimate_cost
 
-    options = work.options
-    cost = estimate_cost(
-        work.plan.requests,
-        judge.model,
-        lambda text: len(work.host.tokenizer(text, add_special_tokens=False)["input_ids"]),
-        known=getattr(judge, "known", None),
-        price_in=options["price_in"],
-        price_out=options["price_out"],
-    )
-    if as_json:
-        emit_json(result("interpret", options, judge=judge.name, cost=asdict(cost)))
-        return
-    price = "" if cost.price is None else f", price {cost.price:.4g}"
-    click.echo(
-        f"{cost.n_requests} questions to {judge.name}, {cost.n_known} answered already; "
-        f"{cost.input_tokens} input and at most {cost.output_tokens} output tokens are left{price}"
-    )
+    with work.judge(spec) as judge:
+        cost = estimate_cost(
+            work.plan.requests,
+            judge.model,
+            lambda text: len(work.host.tokenizer(text, add_special_tokens=False)["input_ids"]),
+            known=getattr(judge, "known", None),
+            price_in=work.options["price_in"],
+            price_out=work.options["price_out"],
+        )
+    return judge.name, cost
 
 
-def _write(record: dict[str, Any], found: Any, judge: Any, target: Path, force: bool) -> None:
-    """The record, the table of features, and what the judge said."""
+def _write(record: dict[str, Any], found: Any, judge: Any, second: Any, target: Path, force: bool) -> None:
+    """The record, the table of features, and what the judges said."""
     import json
 
     from sae.interpretation.judges.cache import write_answers
@@ -262,5 +267,9 @@ def _write(record: dict[str, Any], found: Any, judge: Any, target: Path, force: 
             part.write_text(json.dumps(record, allow_nan=False, indent=1), encoding="utf-8")
         with written_whole(directory / TABLE) as part:
             part.write_text(feature_table(found), encoding="utf-8")
-        pairs = (pair for each in found.verdicts for pair in zip(each.requests, each.results, strict=True))
-        write_answers(directory / ANSWERS, judge.model, pairs)
+        for name, model, verdicts in (
+            (ANSWERS, judge.model, found.verdicts),
+            *([(SECOND_ANSWERS, second.model, second.verdicts)] if second else []),
+        ):
+            pairs = (pair for each in verdicts for pair in zip(each.requests, each.results, strict=True))
+            write_answers(directory / name, model, pairs)

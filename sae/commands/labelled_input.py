@@ -1,11 +1,17 @@
-"""The labelled documents of a command, and the SAE and host that it looks at them with."""
+"""The labelled documents of a command."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-__all__ = ["check_source", "labelled", "loaded"]
+if TYPE_CHECKING:
+    from sae.annotated_text import AnnotatedText
+    from sae.corpus_knowledge import DocumentKind
+
+__all__ = ["check_source", "labelled"]
 
 
 def check_source(corpus: str | None, labels: Path | None) -> None:
@@ -18,13 +24,14 @@ def check_source(corpus: str | None, labels: Path | None) -> None:
         raise click.UsageError("give either --corpus or --labels")
 
 
-def labelled(corpus: str | None, labels: Path | None, n: int, seed: int, *, kind: str) -> list[Any]:
+def labelled(corpus: str | None, labels: Path | None, n: int, seed: int, *, kind: DocumentKind) -> list[AnnotatedText]:
     """Documents of a label file or of a corpus that knows what its texts say.
 
     Raises:
         ValueError: The file is damaged, or the corpus knows nothing of that kind.
     """
-    from sae.labelled_documents import corpus_documents, read_label_file
+    from sae.corpus_knowledge import corpus_documents
+    from sae.labelled_documents import read_label_file
 
     if labels is not None:
         return read_label_file(labels)
@@ -36,19 +43,3 @@ def labelled(corpus: str | None, labels: Path | None, n: int, seed: int, *, kind
             "clinic:clinical; or give --labels with a file of {text, concepts: [{start, end, concept}]} lines"
         )
     return found
-
-
-def loaded(path: Path, options: dict[str, Any]) -> tuple[Any, Any]:
-    """The host and the SAE of a command, on one device.
-
-    Raises:
-        ValueError: One of them cannot be loaded, or the SAE is of another host.
-    """
-    from sae.dictionary.autoencoder import SAE
-    from sae.dictionary.host_record import check_recorded_host
-    from sae.host.host import HostModel
-
-    sae = SAE.load(path)
-    host = HostModel.load(options["model"], device=options["device"], dtype=options["dtype"])
-    check_recorded_host(sae.metadata, host, source=str(path))
-    return host, sae.to(host.device)

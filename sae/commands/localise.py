@@ -8,15 +8,14 @@ import click
 from sae.command_line import (
     Stopwatch,
     default_output,
-    emit_json,
     host_options,
     json_option,
-    output_directory,
     output_options,
 )
-from sae.commands.labelled_input import check_source, labelled, loaded
+from sae.commands.host_and_sae import load_host_and_sae
+from sae.commands.labelled_input import check_source, labelled
 from sae.commands.options import result
-from sae.commands.report_file import write_report
+from sae.commands.report_file import hand_over
 
 __all__ = ["localise"]
 
@@ -45,21 +44,17 @@ def localise(path: Path, out: Path | None, force: bool, as_json: bool, **options
     found = _localise(path, options, watch)
     target = out or default_output("sae-localise")
     fields = result("localise", {"path": path, **options}, seconds=watch.seconds, **found.to_json())
-    with output_directory(target, force=force) as directory:
-        write_report(fields, directory)
-    if as_json:
-        emit_json(fields)
-        return
-    from rich.console import Console
 
-    from sae.localisation.terminal_view import render_localisation
+    def render() -> Any:
+        from sae.localisation.terminal_view import render_localisation
 
-    Console().print(render_localisation(found))
-    click.echo(f"{target}", err=True)
+        return render_localisation(found)
+
+    hand_over(fields, target, render, force=force, as_json=as_json)
 
 
 def _localise(path: Path, options: dict[str, Any], watch: Stopwatch) -> Any:
-    from sae.labelled_documents import corpus_documents
+    from sae.corpus_knowledge import corpus_documents
     from sae.localisation.localising import localise as localise_features
 
     corpus, n, seed = options["corpus"], options["documents"], options["seed"]
@@ -67,7 +62,7 @@ def _localise(path: Path, options: dict[str, Any], watch: Stopwatch) -> Any:
         documents = labelled(corpus, options["labels"], n, seed, kind="labelled_documents")
         unseen = [] if corpus is None else corpus_documents(corpus, n // 2, seed=seed, kind="unseen_documents")
     with watch.stage("load"):
-        host, sae = loaded(path, options)
+        host, sae = load_host_and_sae(path, options)
     names = None if options["concepts"] is None else [name.strip() for name in options["concepts"].split(",")]
     with watch.stage("localise"):
         return localise_features(

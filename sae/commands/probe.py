@@ -1,22 +1,27 @@
 """`sae probe`: what a few features tell of a document, and which features are absorbed."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sae.command_line import (
     Stopwatch,
     default_output,
-    emit_json,
     host_options,
     json_option,
-    output_directory,
     output_options,
 )
-from sae.commands.labelled_input import check_source, labelled, loaded
+from sae.commands.host_and_sae import load_host_and_sae
+from sae.commands.labelled_input import check_source, labelled
 from sae.commands.options import result
-from sae.commands.report_file import write_report
+from sae.commands.report_file import hand_over
+
+if TYPE_CHECKING:
+    from sae.annotated_text import AnnotatedText
+    from sae.corpus_knowledge import DocumentKind
 
 __all__ = ["probe"]
 
@@ -54,17 +59,13 @@ def probe(path: Path, out: Path | None, force: bool, as_json: bool, **options: A
     found = _absorption(path, options, watch) if options["absorption"] else _probing(path, options, watch)
     target = out or default_output("sae-probe")
     fields = result("probe", {"path": path, **options}, seconds=watch.seconds, **found.to_json())
-    with output_directory(target, force=force) as directory:
-        write_report(fields, directory)
-    if as_json:
-        emit_json(fields)
-        return
-    from rich.console import Console
 
-    from sae.probing.terminal_view import render_absorption, render_probing
+    def render() -> Any:
+        from sae.probing.terminal_view import render_absorption, render_probing
 
-    Console().print(render_absorption(found) if options["absorption"] else render_probing(found))
-    click.echo(f"{target}", err=True)
+        return render_absorption(found) if options["absorption"] else render_probing(found)
+
+    hand_over(fields, target, render, force=force, as_json=as_json)
 
 
 def _probing(path: Path, options: dict[str, Any], watch: Stopwatch) -> Any:
@@ -74,7 +75,7 @@ def _probing(path: Path, options: dict[str, Any], watch: Stopwatch) -> Any:
     with watch.stage("documents"):
         documents = _documents(options, kind="classified_documents")
     with watch.stage("load"):
-        host, sae = loaded(path, options)
+        host, sae = load_host_and_sae(path, options)
     names = None if options["targets"] is None else [name.strip() for name in options["targets"].split(",")]
     with watch.stage("encode"):
         pooled = pool_documents(host, sae, documents, pooling=options["pooling"], targets=names)
@@ -83,7 +84,8 @@ def _probing(path: Path, options: dict[str, Any], watch: Stopwatch) -> Any:
 
 
 def _absorption(path: Path, options: dict[str, Any], watch: Stopwatch) -> Any:
-    from sae.labelled_documents import concept_parents, read_parents
+    from sae.corpus_knowledge import concept_parents
+    from sae.labelled_documents import read_parents
     from sae.probing.absorption import measure_absorption
 
     with watch.stage("documents"):
@@ -93,10 +95,10 @@ def _absorption(path: Path, options: dict[str, Any], watch: Stopwatch) -> Any:
         raise ValueError("--absorption of a label file needs --ontology, lines of a child, a tab and its parent")
     parents = read_parents(ontology) if ontology is not None else concept_parents(corpus)
     with watch.stage("load"):
-        host, sae = loaded(path, options)
+        host, sae = load_host_and_sae(path, options)
     with watch.stage("absorption"):
         return measure_absorption(host, sae, documents, parents, seed=options["seed"])
 
 
-def _documents(options: dict[str, Any], *, kind: str) -> list[Any]:
+def _documents(options: dict[str, Any], *, kind: DocumentKind) -> list[AnnotatedText]:
     return labelled(options["corpus"], options["labels"], options["documents"], options["seed"], kind=kind)

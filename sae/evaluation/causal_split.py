@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from sae.dictionary.autoencoder import SAE
@@ -22,7 +22,7 @@ from sae.host.host import HostModel
 from sae.host.sites import Site
 from sae.measurement import Measurement, bootstrap
 
-__all__ = ["CausalSplit", "causal_split"]
+__all__ = ["CausalSplit", "SplitCosts", "causal_split", "split_costs"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,16 @@ class CausalSplit:
         return {name: measurement.to_json() for name, measurement in vars(self).items()}
 
 
-@torch.no_grad()
+@dataclass(frozen=True, eq=False)
+class SplitCosts:
+    """The same as sums over each document's predictions, in nats; divided by `n_predictions` they are delta CE."""
+
+    all: Float64[Tensor, " documents"]
+    nonlinear: Float64[Tensor, " documents"]
+    linear: Float64[Tensor, " documents"]
+    n_predictions: Float64[Tensor, " documents"]
+
+
 def causal_split(
     host: HostModel, documents: Sequence[EvaluationDocument], site: Site, sae: SAE, fit: CrossFit, *, seed: int = 0
 ) -> CausalSplit:
@@ -60,6 +69,26 @@ def causal_split(
         fit: Of its error on x; outputs after the first d_model are not used.
         seed: Of the resampling.
     """
+    costs = split_costs(host, documents, site, sae, fit)
+
+    def per_token(cost: Float64[Tensor, " documents"]) -> Measurement:
+        return bootstrap(
+            lambda counts: counts @ cost / (counts @ costs.n_predictions),
+            len(documents),
+            seed=seed,
+            unit="nats",
+            higher_is_better=False,
+        )
+
+    share = bootstrap(lambda counts: counts @ costs.nonlinear / (counts @ costs.all), len(documents), seed=seed)
+    return CausalSplit(per_token(costs.all), per_token(costs.nonlinear), per_token(costs.linear), share)
+
+
+@torch.no_grad()
+def split_costs(
+    host: HostModel, documents: Sequence[EvaluationDocument], site: Site, sae: SAE, fit: CrossFit
+) -> SplitCosts:
+    """What each error costs each document; arguments as of `causal_split`."""
     names = ("all", "nonlinear", "linear")
     costs = {name: torch.zeros(len(documents), dtype=torch.float64) for name in names}
     n_predictions = torch.zeros(len(documents), dtype=torch.float64)
@@ -79,18 +108,7 @@ def causal_split(
         n_predictions.index_add_(0, of_documents, torch.ones_like(plain.cross_entropy).cpu())
         for name, scores in runs.items():
             costs[name].index_add_(0, of_documents, (scores.cross_entropy - plain.cross_entropy).cpu())
-
-    def per_token(name: str) -> Measurement:
-        return bootstrap(
-            lambda counts: counts @ costs[name] / (counts @ n_predictions),
-            len(documents),
-            seed=seed,
-            unit="nats",
-            higher_is_better=False,
-        )
-
-    share = bootstrap(lambda counts: counts @ costs["nonlinear"] / (counts @ costs["all"]), len(documents), seed=seed)
-    return CausalSplit(per_token("all"), per_token("nonlinear"), per_token("linear"), share)
+    return SplitCosts(n_predictions=n_predictions, **costs)
 
 
 def _predicted(

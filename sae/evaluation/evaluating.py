@@ -110,7 +110,7 @@ def evaluate(
     nulls: Sequence[str] = NULLS,
     seed: int = 0,
 ) -> Evaluation:
-    """Evaluate a dictionary on held-out texts, which `sae.corpora.annotated_texts` reads.
+    """Evaluate a dictionary on held-out texts, which `sae.corpus_knowledge.annotated_texts` reads.
 
     Args:
         sae: The dictionary; it must know its site.

@@ -27,7 +27,9 @@ __all__ = [
     "TOKENS_PER_DIMENSION",
     "ErrorParts",
     "check_size",
+    "compared_reconstructions",
     "error_parts",
+    "error_sums",
     "fit_error",
     "pca_of_equal_variance",
     "reconstructed",
@@ -89,17 +91,24 @@ def residual_error(sae: SAE, activations: DocumentActivations, *, seed: int = 0)
         ValueError: There are fewer than 50 tokens for each coordinate, or too few documents.
     """
     check_size(*activations.x.shape)
+    reconstructions = compared_reconstructions(sae, activations, seed=seed)
+    return {name: error_parts(name, activations, make(), seed=seed) for name, make in reconstructions.items()}
+
+
+def compared_reconstructions(
+    sae: SAE, activations: DocumentActivations, *, seed: int = 0
+) -> dict[str, Callable[[], Float[Tensor, "tokens d_model"]]]:
+    """What `residual_error` splits the error of, by name; each is made when it is called for."""
     x, token_documents = activations.x, activations.token_documents
     x_hat = reconstructed(sae, x)
     wanted = _explained(x, x_hat)
-    reconstructions: dict[str, Callable[[], Tensor]] = {
+    return {
         "sae": lambda: x_hat,
         "rescaled": lambda: rescaled(x, x_hat, token_documents),
         "features rescaled": lambda: rescaled_features(sae, x, token_documents),
         "pca": lambda: reconstructed(pca_of_equal_variance(x, x_hat), x),
         "random": lambda: reconstructed(_random_of(x, wanted, sae.d_sae, seed), x),
     }
-    return {name: error_parts(name, activations, make(), seed=seed) for name, make in reconstructions.items()}
 
 
 def error_parts(
@@ -119,23 +128,7 @@ def error_parts(
         seed: Of the resampling.
         fit: Of the error and its square on the activations, where it is known already.
     """
-    x, error = activations.x, activations.x - x_hat
-    size = error.square().sum(1, keepdim=True)
-    if fit is None:
-        fit = fit_error(activations, x_hat)
-    rest = torch.cat([error, size], 1) - fit.predictions
-    shift = x.double().mean(0).float()
-    columns = {
-        "n": activations.sums(torch.ones_like(size)),
-        "x": activations.sums(x - shift),
-        "x_square": activations.sums((x - shift).square().sum(1, keepdim=True)),
-        "error": activations.sums(error),
-        "error_square": activations.sums(error.square()),
-        "rest_square": activations.sums(rest[:, :-1].square()),
-        "size": activations.sums(size),
-        "size_square": activations.sums(size.double().square()),
-        "size_rest_square": activations.sums(rest[:, -1:].double().square()),
-    }
+    columns = error_sums(activations, x_hat, fit=fit)
 
     def measured(statistic: Callable[[Sums], Tensor], higher_is_better: bool | None) -> Measurement:
         return bootstrap(
@@ -157,6 +150,39 @@ def error_parts(
         ),
         size_share=measured(_size_share, None),
     )
+
+
+def error_sums(
+    activations: DocumentActivations, x_hat: Float[Tensor, "tokens d_model"], *, fit: CrossFit | None = None
+) -> dict[str, Float64[Tensor, "documents *outputs"]]:
+    """What the split of a reconstruction's error is made of, summed by document.
+
+    Args:
+        activations: What is reconstructed.
+        x_hat: The reconstruction.
+        fit: Of the error and its square on the activations, where it is known already.
+
+    Returns:
+        `n` tokens; `x` and `x_square` about the mean of all tokens; `error` and `error_square`, and `rest_square` of
+        what the linear map leaves of it, by coordinate; `size`, `size_square` and `size_rest_square` the same of |e|^2.
+    """
+    x, error = activations.x, activations.x - x_hat
+    size = error.square().sum(1, keepdim=True)
+    if fit is None:
+        fit = fit_error(activations, x_hat)
+    rest = torch.cat([error, size], 1) - fit.predictions
+    shift = x.double().mean(0).float()
+    return {
+        "n": activations.sums(torch.ones_like(size)),
+        "x": activations.sums(x - shift),
+        "x_square": activations.sums((x - shift).square().sum(1, keepdim=True)),
+        "error": activations.sums(error),
+        "error_square": activations.sums(error.square()),
+        "rest_square": activations.sums(rest[:, :-1].square()),
+        "size": activations.sums(size),
+        "size_square": activations.sums(size.double().square()),
+        "size_rest_square": activations.sums(rest[:, -1:].double().square()),
+    }
 
 
 def fit_error(activations: DocumentActivations, x_hat: Float[Tensor, "tokens d_model"]) -> CrossFit:

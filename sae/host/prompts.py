@@ -1,8 +1,9 @@
 """From text to the token ids that a model is fed."""
 
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["prompt_ids"]
+__all__ = ["conversation_ids", "prompt_ids"]
 
 
 def prompt_ids(tokenizer: Any, text: str, *, chat: bool = False) -> list[int]:
@@ -18,15 +19,25 @@ def prompt_ids(tokenizer: Any, text: str, *, chat: bool = False) -> list[int]:
     """
     if not text.strip():
         raise ValueError(f"the prompt is blank ({text!r}), expected some text")
-    if chat:
-        text = _user_turn(tokenizer, text)
-    ids: list[int] = tokenizer(text, add_special_tokens=not chat, verbose=False)["input_ids"]
+    if chat and not tokenizer.chat_template:
+        raise ValueError("the model has no chat template; leave --chat away or take an instruction-tuned model")
+    return conversation_ids(tokenizer, [("user", text)]) if chat else _ids(tokenizer, text, add_special_tokens=True)
+
+
+def conversation_ids(tokenizer: Any, turns: Sequence[tuple[str, str]], **template: Any) -> list[int]:
+    """Token ids of a conversation that the model is to answer, with BOS in front where the tokenizer has one.
+
+    Args:
+        tokenizer: A transformers tokenizer with a chat template.
+        turns: Role and text of each turn.
+        template: Variables of the chat template.
+    """
+    messages = [{"role": role, "content": text} for role, text in turns]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **template)
+    return _ids(tokenizer, str(text), add_special_tokens=False)
+
+
+def _ids(tokenizer: Any, text: str, *, add_special_tokens: bool) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"]
     bos = tokenizer.bos_token_id
     return ids if bos is None or ids[:1] == [bos] else [bos, *ids]
-
-
-def _user_turn(tokenizer: Any, text: str) -> str:
-    if not tokenizer.chat_template:
-        raise ValueError("the model has no chat template; leave --chat away or take an instruction-tuned model")
-    turns = [{"role": "user", "content": text}]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))

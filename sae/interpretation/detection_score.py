@@ -16,7 +16,8 @@ from sae.interpretation.sampling import BASE_TIER, DECILES, TIERS, Example
 
 __all__ = ["DetectionScore", "TierScore", "area_under_roc", "detection_score"]
 
-Predictions = Sequence[bool | None]
+Predictions = Sequence[bool | float | None]
+"""True or 1 for active; between 0 and 1 where a judge said one thing and the other."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def detection_score(
 
     Args:
         examples: What was predicted.
-        predictions: True for active; None where there is no prediction.
+        predictions: As `Predictions`; None where there is no prediction.
         density: Share of the corpus' windows in which the feature is active, for the precision there.
         scores: Something that grows with the belief that it is active, where there is such a thing.
     """
@@ -142,8 +143,8 @@ def _answered(predictions: Predictions, places: Sequence[int]) -> int:
 
 def _share(predictions: Predictions, places: Sequence[int]) -> float | None:
     """Share called active among those with a prediction."""
-    answers = [predictions[place] for place in places if predictions[place] is not None]
-    return sum(map(bool, answers)) / len(answers) if answers else None
+    answers = [float(given) for place in places if (given := predictions[place]) is not None]
+    return sum(answers) / len(answers) if answers else None
 
 
 def _balanced(predictions: Predictions, positive: Sequence[int], negative: Sequence[int]) -> float | None:
@@ -151,7 +152,7 @@ def _balanced(predictions: Predictions, positive: Sequence[int], negative: Seque
     return None if hits is None or false_alarms is None else (hits + 1 - false_alarms) / 2
 
 
-def _filled(examples: Sequence[Example], predictions: Predictions, right: bool) -> list[bool]:
+def _filled(examples: Sequence[Example], predictions: Predictions, right: bool) -> list[bool | float]:
     """The predictions with all missing ones right, or all wrong."""
     return [
         example.is_positive == right if given is None else given
@@ -174,8 +175,8 @@ def _f1(predictions: Predictions, positive: Sequence[int], negative: Sequence[in
     n_positive = _answered(predictions, positive)
     if n_positive == 0 or _answered(predictions, negative) == 0:
         return None
-    n_hits = sum(bool(predictions[place]) for place in positive)
-    n_called = n_hits + sum(bool(predictions[place]) for place in negative)
+    n_hits, n_false = (sum(float(predictions[place] or 0.0) for place in places) for places in (positive, negative))
+    n_called = n_hits + n_false
     return 2 * n_hits / (n_positive + n_called)
 
 

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.labels import FeatureLabel
 from sae.inspection.neighbours import decoder_neighbours
+from sae.interpretation.agreement import Agreement, rank_agreement
+from sae.interpretation.calibration import (
+    NO_CALIBRATION,
+    Calibration,
+    CalibrationScore,
+    calibration_of,
+    score_calibration,
+)
 from sae.interpretation.explanations import (
     EXPLAINERS,
     Explanation,
@@ -41,6 +49,7 @@ class Settings:
         n_explain: Fewest explain documents in which a feature must be active.
         max_tokens: Most tokens of a judge's answer.
         top_logprobs: How many log-probabilities to ask for, where graded answers are wanted.
+        both_orders: Whether judges are asked everything twice, the second time with the alternatives reversed.
         seed: Of everything random.
 
     Raises:
@@ -53,6 +62,7 @@ class Settings:
     n_explain: int = 20
     max_tokens: int = 16
     top_logprobs: int = 0
+    both_orders: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -74,6 +84,7 @@ class Plan:
         exchanged: For each explainer and feature the one whose explanation is its null.
         topic: The explanation that fits all of the corpus.
         tasks: The questions.
+        calibration: Questions with known answers that are asked with them.
     """
 
     features: tuple[int, ...]
@@ -82,6 +93,7 @@ class Plan:
     exchanged: Mapping[str, Mapping[int, int]]
     topic: Explanation
     tasks: tuple[Task, ...]
+    calibration: Calibration = NO_CALIBRATION
 
     @property
     def usable(self) -> dict[int, Sample]:
@@ -90,8 +102,14 @@ class Plan:
 
     @property
     def requests(self) -> list[JudgeRequest]:
-        """The questions as the judge sees them, task after task."""
-        return [question.request for task in self.tasks for question in task.questions]
+        """The questions as the judge sees them, task after task, then those of the calibration."""
+        tasks = [question for task in self.tasks for question in task.questions]
+        return [asked.request for question in (*tasks, *self.calibration.questions) for asked in question.orders]
+
+    def calibrated(self, verdicts: Sequence[Verdict]) -> dict[str, CalibrationScore]:
+        """What a judge makes of the calibration, by scorer, from its verdicts on `requests`."""
+        n = sum(len(question.orders) for question in self.calibration.questions)
+        return score_calibration(self.calibration, verdicts[len(verdicts) - n :])
 
     def explained(self, explainer: str) -> Explained:
         """The explanations of an explainer by condition."""
@@ -104,7 +122,9 @@ class Plan:
         answer is that of the feature which the explanation is of.
         """
         own_last = sorted(self.tasks, key=lambda task: task.condition == EXPLAINED)
-        return {question.request.key(model): question.truth for task in own_last for question in task.questions}
+        tasks = [question for task in own_last for question in task.questions]
+        calibration = reversed(self.calibration.questions)  # with the own concepts last
+        return {asked.request.key(model): asked.truth for each in (*calibration, *tasks) for asked in each.orders}
 
 
 @dataclass(frozen=True)
@@ -116,12 +136,16 @@ class Interpretation:
         scores: By scorer, condition and feature.
         rows: The same in brief.
         verdicts: What the judge said to the questions of the plan.
+        calibration: What it makes of questions with known answers, by scorer.
+        agreement: Of its scores with those that need no judge.
     """
 
     plan: Plan
     scores: ScoreTable
     rows: tuple[Row, ...]
     verdicts: tuple[Verdict, ...]
+    calibration: Mapping[str, CalibrationScore]
+    agreement: tuple[Agreement, ...]
 
 
 def plan_interpretation(
@@ -131,6 +155,7 @@ def plan_interpretation(
     settings: Settings,
     *,
     labels: Mapping[int, FeatureLabel] | None = None,
+    calibrate: bool = False,
 ) -> Plan:
     """Draw the samples, make the explanations, and write down all questions.
 
@@ -140,6 +165,7 @@ def plan_interpretation(
         features: Which features.
         settings: What is wanted.
         labels: Names that the features have already; for the explainer `labels`.
+        calibrate: Whether to ask the judge questions with known answers too.
 
     Raises:
         ValueError: The explainer needs what is not there, or no feature has enough examples.
@@ -165,8 +191,9 @@ def plan_interpretation(
     shown = by_condition(explanations[settings.explainer], exchanged[settings.explainer], topic)
     judged = [scorer for scorer in settings.scorers if scorer in JUDGED_SCORERS]
     like = JudgeRequest((), max_tokens=settings.max_tokens, top_logprobs=settings.top_logprobs, seed=settings.seed)
-    tasks = plan_tasks(judged, material.texts, usable, shown, like)
-    return Plan(tuple(features), samples, explanations, exchanged, topic, tuple(tasks))
+    tasks = plan_tasks(judged, material.texts, usable, shown, like, both_orders=settings.both_orders)
+    calibration = calibration_of(judged, like) if calibrate else NO_CALIBRATION
+    return Plan(tuple(features), samples, explanations, exchanged, topic, tuple(tasks), calibration)
 
 
 def interpret(material: Material, plan: Plan, settings: Settings, judge: JudgeBackend) -> Interpretation:
@@ -190,7 +217,10 @@ def interpret(material: Material, plan: Plan, settings: Settings, judge: JudgeBa
     if "sensitivity" in settings.scorers and material.generates:
         table["sensitivity"] = free.sensitivity(plan.explained(settings.explainer))
     table |= score_tasks(plan.tasks, verdicts)
-    return Interpretation(plan, table, tuple(summarise(table, seed=settings.seed)), tuple(verdicts))
+    calibration = plan.calibrated(verdicts)
+    rows = summarise(table, calibration, seed=settings.seed)
+    agreement = rank_agreement(table, seed=settings.seed)
+    return Interpretation(plan, table, tuple(rows), tuple(verdicts), calibration, tuple(agreement))
 
 
 def _explanations(

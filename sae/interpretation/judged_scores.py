@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from sae.interpretation.detection_score import detection_score
 from sae.interpretation.embedding_scores import N_SHOWN, intruder_groups
 from sae.interpretation.free_scores import Explained
+from sae.interpretation.judgements import Judgement, judged
 from sae.interpretation.judges.answers import Verdict
 from sae.interpretation.judges.request import JudgeRequest
 from sae.interpretation.questions import Question, detection_questions, fuzzing_questions, intruder_questions
@@ -53,6 +54,8 @@ def plan_tasks(
     samples: Mapping[int, Sample],
     explained: Explained,
     like: JudgeRequest,
+    *,
+    both_orders: bool = False,
 ) -> list[Task]:
     """All questions of some scorers.
 
@@ -62,6 +65,7 @@ def plan_tasks(
         samples: Of the features that were not refused.
         explained: Explanations by condition and feature.
         like: What all requests have in common, such as `max_tokens`; its messages do not count.
+        both_orders: Whether every question is asked twice, the second time with its alternatives reversed.
     """
     tasks = []
     for scorer in scorers:
@@ -69,43 +73,41 @@ def plan_tasks(
             for feature in samples:
                 for condition in (EXPLAINED, SHUFFLED):
                     groups = intruder_groups(samples[feature], null=condition == SHUFFLED)
-                    questions = intruder_questions(texts, groups, like)
+                    questions = intruder_questions(texts, groups, like, both_orders=both_orders)
                     tasks.append(Task(scorer, condition, samples[feature], tuple(questions)))
             continue
         make = detection_questions if scorer == "detection" else fuzzing_questions
         for condition, explanations in explained.items():
             for feature in sorted(samples.keys() & explanations.keys()):
-                questions = make(texts, samples[feature], explanations[feature].text, like)
+                said = explanations[feature].text
+                questions = make(texts, samples[feature], said, like, both_orders=both_orders)
                 tasks.append(Task(scorer, condition, samples[feature], tuple(questions)))
     return tasks
 
 
 def score_tasks(tasks: Sequence[Task], verdicts: Sequence[Verdict]) -> ScoreTable:
-    """Scores from what the judge said, one verdict for each question of the tasks in their order."""
+    """Scores from what the judge said, one verdict for each order of each question of the tasks."""
     table: ScoreTable = {}
-    start = 0
+    everything = [question for task in tasks for question in task.questions]
+    judgements = iter(judged(everything, verdicts))
     for task in tasks:
-        given = verdicts[start : start + len(task.questions)]
-        start += len(task.questions)
-        scored = _intruder(task, given) if task.scorer == "intruder" else _detection(task, given)
+        given = [next(judgements) for _ in task.questions]
+        scored = _intruder(given) if task.scorer == "intruder" else _detection(task, given)
         table.setdefault(task.scorer, {}).setdefault(task.condition, {})[task.sample.feature] = scored
     return table
 
 
-def _detection(task: Task, verdicts: Sequence[Verdict]) -> Scored:
+def _detection(task: Task, judgements: Sequence[Judgement]) -> Scored:
     examples = [question.example for question in task.questions if question.example is not None]
-    predictions = [None if each.choice is None else each.choice == "yes" for each in verdicts]
-    logits = [each.yes_logit for each in verdicts]
+    logits = [each.yes_logit for each in judgements]
     has_logits = any(logit is not None for logit in logits)
     density = task.sample.density if task.scorer == "detection" else None
+    predictions = [each.yes for each in judgements]
     return of_detection(detection_score(examples, predictions, density=density, scores=logits if has_logits else None))
 
 
-def _intruder(task: Task, verdicts: Sequence[Verdict]) -> Scored:
-    right = [
-        None if verdict.choice is None else verdict.choice == question.truth
-        for question, verdict in zip(task.questions, verdicts, strict=True)
-    ]
+def _intruder(judgements: Sequence[Judgement]) -> Scored:
+    right = [each.right for each in judgements]
     answered = [each for each in right if each is not None]
     n, n_right = len(right), sum(answered)
     n_failed = n - len(answered)

@@ -1,6 +1,6 @@
 """All text that an interpretation is made from and tested on: the corpus, its denials and fresh text, encoded once."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 
@@ -17,7 +17,7 @@ from sae.interpretation.window_texts import WindowTexts
 from sae.interpretation.windows import TextWindows, cut_windows
 from sae.token_text import token_texts
 
-__all__ = ["Material", "gather_material"]
+__all__ = ["Material", "gather_material", "material_of_documents"]
 
 N_FLIPS = 600
 FRESH_SHARE = 0.5
@@ -97,9 +97,46 @@ def gather_material(
 
     text = joined_texts(parts)
     windows = cut_windows(text, width=width)
-    tokens = token_texts(host.tokenizer, text.token_ids.unique().tolist())
     concepts = _concepts(text, host, ontology, mentions if known is not None else None)
-    return Material(corpus, windows, WindowTexts(windows, tokens), concepts, fresh is not None, len(flips))
+    return Material(corpus, windows, _readable(windows, host), concepts, fresh is not None, len(flips))
+
+
+def material_of_documents(
+    host: HostModel,
+    sae: SAE,
+    corpus: str,
+    documents: Sequence[AnnotatedText],
+    *,
+    n_tokens: int,
+    width: int = 32,
+    seed: int = 0,
+) -> Material:
+    """The same of documents at hand, such as held-out ones, without denials and fresh text.
+
+    Args:
+        host: The model.
+        sae: The dictionary; it must know its site.
+        corpus: SPEC that the documents are from, for the record.
+        documents: With the concepts that they express; where none of them says any, none are known.
+        n_tokens: Tokens to encode.
+        width: Most tokens of a window.
+        seed: Of the split.
+
+    Raises:
+        ValueError: No document has any text, or the dictionary does not know its site.
+    """
+    mentions = {document.text: document.concepts for document in documents}
+    text = encode_text(
+        host, sae, (document.text for document in documents), lambda text: role_of(text, seed=seed), n_tokens=n_tokens
+    )
+    windows = cut_windows(text, width=width)
+    concepts = _concepts(text, host, None, mentions if any(mentions.values()) else None)
+    return Material(corpus, windows, _readable(windows, host), concepts, generates=False, n_flips=0)
+
+
+def _readable(windows: TextWindows, host: HostModel) -> WindowTexts:
+    """Windows with what each of their tokens adds to a text."""
+    return WindowTexts(windows, token_texts(host.tokenizer, windows.text.token_ids.unique().tolist()))
 
 
 def _remembering(mentions: dict[str, tuple[TextSpan, ...]]) -> Callable[[AnnotatedText], str]:

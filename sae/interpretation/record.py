@@ -26,6 +26,8 @@ def to_record(found: Interpretation, material: Material, settings: Settings) -> 
         "coverage": _coverage(found, material, settings),
         "topic": found.plan.topic.text,
         "rows": [row.to_json() for row in found.rows],
+        "calibration": {scorer: score.to_json() for scorer, score in found.calibration.items()},
+        "agreement": [each.to_json() for each in found.agreement],
         "failures": dict(Counter(each.error for each in found.verdicts if each.error is not None)),
         "features": [_feature(found, material, feature) for feature in found.plan.features],
     }

@@ -1,15 +1,19 @@
 """Scores of many features as a few rows: means with intervals over features, each beside its nulls."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
+from sae.interpretation.calibration import CalibrationScore
 from sae.interpretation.scored import EXPLAINED, SHUFFLED, TOPIC, Scored, ScoreTable
 from sae.measurement import Measurement, bootstrap
 
 __all__ = ["Row", "metric_names", "summarise"]
+
+NOT_CALIBRATED: Mapping[str, CalibrationScore] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Row:
         low: Mean if all failures were wrong; None where nothing failed or the metric has no such bound.
         high: Mean if all failures were right.
         random: Of random directions that fire as often as the features; None where they were not scored.
+        judge_accuracy: Of the judge on questions of this kind whose answers are known; None without a judge.
     """
 
     name: str
@@ -39,16 +44,28 @@ class Row:
     low: float | None
     high: float | None
     random: Measurement | None = None
+    judge_accuracy: Measurement | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""
         return asdict(self)
 
 
-def summarise(table: ScoreTable, *, seed: int = 0) -> list[Row]:
-    """A row for each metric of each scorer; equal seeds draw the same features in all of them."""
+def summarise(
+    table: ScoreTable, calibration: Mapping[str, CalibrationScore] = NOT_CALIBRATED, *, seed: int = 0
+) -> list[Row]:
+    """A row for each metric of each scorer.
+
+    Args:
+        table: The scores.
+        calibration: What the judge makes of questions with known answers, by scorer.
+        seed: Of the resampling; equal seeds draw the same features in all rows.
+    """
     return [
-        _row(scorer, metric, conditions, seed)
+        replace(
+            _row(scorer, metric, conditions, seed),
+            judge_accuracy=calibration[scorer].accuracy if scorer in calibration else None,
+        )
         for scorer, conditions in table.items()
         for metric in metric_names(conditions.get(EXPLAINED, {}))
     ]

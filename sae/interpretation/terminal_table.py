@@ -10,7 +10,7 @@ from sae.interpretation.summary import Row, metric_names
 from sae.measurement import Measurement
 from sae.token_text import visible_text
 
-__all__ = ["render_interpretation"]
+__all__ = ["interval_text", "number_text", "render_interpretation"]
 
 MISSING = "\N{EN DASH}"
 
@@ -34,7 +34,7 @@ def _heading(found: Interpretation, judge: str) -> Text:
     meaning = (
         "means over n features, 95 % intervals: own explanations; those of others that fire as often (shuffled);\n"
         "the topic of the corpus; random directions of equal density, explained and scored alike; answering without a\n"
-        "look; gain is own less shuffled\n"
+        "look; gain is own less shuffled; judge is what the judge has right of such questions with known answers\n"
     )
     return heading.append(meaning, style="dim")
 
@@ -42,17 +42,18 @@ def _heading(found: Interpretation, judge: str) -> Text:
 def _rows(rows: tuple[Row, ...]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("score", overflow="fold")
-    for heading in ("own", "shuffled", "topic", "random", "no look", "gain", "n"):
+    for heading in ("own", "shuffled", "topic", "random", "no look", "gain", "judge", "n"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.name,
-            _interval(row.value),
-            _number(row.shuffled.value),
-            _number(row.topic.value),
-            _number(None if row.random is None else row.random.value),
-            _number(row.trivial),
-            _interval(row.gain),
+            interval_text(row.value),
+            number_text(row.shuffled.value),
+            number_text(row.topic.value),
+            number_text(None if row.random is None else row.random.value),
+            number_text(row.trivial),
+            interval_text(row.gain),
+            number_text(None if row.judge_accuracy is None else row.judge_accuracy.value),
             str(row.value.n),
         )
     return table
@@ -64,7 +65,7 @@ def _failures(found: Interpretation) -> list[RenderableType]:
         return []
     lines = [f"\n{n_failed} of {len(found.verdicts)} questions have no answer"]
     lines += [
-        f"{row.name} lies between {_number(row.low)} (all of them wrong) and {_number(row.high)} (all right)"
+        f"{row.name} lies between {number_text(row.low)} (all of them wrong) and {number_text(row.high)} (all right)"
         for row in found.rows
         if row.low is not None
     ]
@@ -93,17 +94,18 @@ def _features(found: Interpretation, n: int) -> list[RenderableType]:
             Text(visible_text(each[feature].text)) if feature in each else Text(MISSING)
             for each in found.plan.explanations.values()
         ]
-        table.add_row(str(feature), _number(values[feature]), *said)
+        table.add_row(str(feature), number_text(values[feature]), *said)
     return [Text(""), table]
 
 
-def _interval(measured: Measurement) -> str:
+def interval_text(measured: Measurement) -> str:
+    """The value with its interval, where it has one."""
     if measured.low is None or measured.high is None:
-        return _number(measured.value)
-    return f"{_number(measured.value)} [{_number(measured.low)}, {_number(measured.high)}]"
+        return number_text(measured.value)
+    return f"{number_text(measured.value)} [{number_text(measured.low)}, {number_text(measured.high)}]"
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     """Three digits without the leading zero: `.812`."""
     if value is None:
         return MISSING

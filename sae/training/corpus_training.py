@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from sae.corpora import answer_prompts
+from sae.corpus_knowledge import answer_prompts
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.formats.stored import RECORD
 from sae.dictionary.host_record import host_record

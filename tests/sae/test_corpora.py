@@ -12,7 +12,8 @@ import pytest
 
 from sae import corpora
 from sae.annotated_text import AnnotatedText
-from sae.corpora import CorpusPart, annotated_texts, answer_prompts, mix, parse_corpus, read_corpus
+from sae.corpora import CorpusPart, mix, parse_corpus, read_corpus
+from sae.corpus_knowledge import annotated_texts, answer_prompts
 
 
 @pytest.fixture

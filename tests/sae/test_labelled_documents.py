@@ -4,7 +4,7 @@ import json
 import pytest
 
 from sae.annotated_text import AnnotatedText, TextSpan
-from sae.labelled_documents import check_concepts, concept_parents, corpus_documents, read_label_file, read_parents
+from sae.labelled_documents import check_concepts, read_label_file, read_parents
 
 FEVER = {"text": "no fever", "concepts": [{"start": 3, "end": 8, "concept": "neg:fever"}]}
 
@@ -74,29 +74,3 @@ def test_a_bad_ontology(tmp_path, text, message):
         read_parents(path)
     with pytest.raises(ValueError, match="does not exist"):
         read_parents(tmp_path / "none.tsv")
-
-
-@pytest.mark.parametrize("kind", ["labelled_documents", "unseen_documents", "classified_documents"])
-def test_the_clinic_knows_what_it_says(kind):
-    documents = corpus_documents("clinic:clinical", 5, seed=3, kind=kind)
-    assert len(documents) == 5
-    assert documents == corpus_documents("clinic:clinical", 5, seed=3, kind=kind)
-    assert all(document.targets for document in documents)
-    for document in documents:
-        for span in document.concepts:
-            assert document.text[span.start : span.end].strip()
-
-
-def test_the_clinic_does_not_name_what_it_asks_for():
-    for document in corpus_documents("clinic:clinical", 20, kind="classified_documents"):
-        diagnosis = next(name for name in document.classes if name.startswith("diagnosis:"))
-        assert diagnosis.partition(":")[2] not in document.text.lower()
-
-
-def test_a_corpus_that_knows_nothing(tmp_path):
-    path = write(tmp_path / "notes.jsonl", {"text": "a"})
-    assert corpus_documents("clinic:broad", 5) == corpus_documents(str(path), 5) == []
-    assert concept_parents("clinic:broad") == {}
-    assert concept_parents("clinic:clinical")["dx:mononucleosis"] == ("category:viral infection",)
-    with pytest.raises(ValueError, match="has 2 parts, expected one"):
-        corpus_documents("clinic:broad+clinic:clinical", 5)

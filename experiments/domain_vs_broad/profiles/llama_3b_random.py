@@ -70,6 +70,8 @@ def random_profile(hosts: Path, config: Mapping[str, Any], *, site: str) -> Prof
         n_tokens=16_384,
         harvested=2048,
         seeds=(0,),
+        nulls=("random", "pca"),
+        measured=None,
         evaluated=256,
         context=CONTEXT,
         shape=HostShape.of_llama(config),

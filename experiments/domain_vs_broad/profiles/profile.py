@@ -1,12 +1,13 @@
 """One size in which the comparison is run."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from experiments.adaptation.settings import AdaptationSettings
-from experiments.domain_vs_broad.arms import ARMS
+from experiments.domain_vs_broad.arms import ARMS, NULL_ARMS
 from experiments.domain_vs_broad.host_shape import HostShape
+from experiments.domain_vs_broad.measures.settings import MeasureSettings
 
 __all__ = ["CASES", "Profile"]
 
@@ -34,6 +35,8 @@ class Profile:
         judged_broad: The same of the broad text.
         data: Directory that the texts lie in, for those that lie in one.
         arms: Their names.
+        nulls: Names of the null arms.
+        measured: Sizes of what is measured of features; None measures nothing of them.
         warning: What a reader must know first.
         label: What must stand in the title too.
         dtype: What the hosts run in.
@@ -59,6 +62,8 @@ class Profile:
     judged_broad: str | None = None
     data: str | None = None
     arms: tuple[str, ...] = tuple(ARMS)
+    nulls: tuple[str, ...] = NULL_ARMS
+    measured: MeasureSettings | None = field(default_factory=MeasureSettings)
     warning: str = CASES
     label: str | None = None
     dtype: str = "float32"

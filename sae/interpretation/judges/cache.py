@@ -15,7 +15,7 @@ from typing import Any
 from sae.interpretation.judges.request import JudgeRequest, JudgeResult, canonical_json
 from sae.written_whole import written_whole
 
-__all__ = ["AnswerCache", "default_cache", "stored_answer", "write_answers"]
+__all__ = ["TABLE_COLUMNS", "AnswerCache", "default_cache", "stored_answer", "write_answers"]
 
 TABLE = """
 create table if not exists answers (
@@ -25,6 +25,7 @@ create table if not exists answers (
     answer text not null,
     created text not null default (datetime('now'))
 )"""
+TABLE_COLUMNS = frozenset({"key", "model", "request", "answer", "created"})
 STORED_FIELDS = ("text", "parsed", "yes_logit", "finish_reason", "usage", "latency_s")
 
 

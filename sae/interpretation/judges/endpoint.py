@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 
 from sae.interpretation.judges.cache import AnswerCache
+from sae.interpretation.judges.privacy import is_on_this_machine
+from sae.interpretation.judges.rate_limit import RateLimit, estimated_tokens
 from sae.interpretation.judges.request import JudgeRequest, JudgeResult
 from sae.interpretation.judges.retries import Retries, is_worth_repeating, retry_after_seconds
 from sae.progress import progress_counter
@@ -39,6 +41,7 @@ class EndpointJudge:
         timeout_s: Longest wait for a server that says nothing.
         retries: What is done about failures that may pass.
         max_requests: Most new requests; those beyond come back as errors.
+        limit: How many requests and tokens a minute, second attempts included; none by default.
         breaker: After so many failures in a row, attempts included but those that only ask to wait, nothing is
             asked any more.
 
@@ -57,12 +60,14 @@ class EndpointJudge:
         timeout_s: float = 60.0,
         retries: Retries | None = None,
         max_requests: int | None = None,
+        limit: RateLimit | None = None,
         breaker: int = 16,
     ) -> None:
         _check_address(base_url)
         self.model = model
         self.name = f"openai:{model}"
         self.n_asked = 0
+        self._trusts_proxies = not is_on_this_machine(base_url)
         self._address = base_url.rstrip("/") + "/chat/completions"
         self._cache = cache
         self._key_variable = key_variable
@@ -71,6 +76,7 @@ class EndpointJudge:
         self._timeout_s = timeout_s
         self._retries = retries or Retries()
         self._max_requests = max_requests
+        self._limit = limit or RateLimit()
         self._breaker = breaker
         self._lock = threading.Lock()
         self._failures_in_a_row = 0
@@ -105,7 +111,8 @@ class EndpointJudge:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         pool = ThreadPoolExecutor(self._concurrency)
         with (
-            httpx.Client(headers=headers, timeout=self._timeout_s) as client,
+            # what is meant for this machine goes to no proxy, whatever the environment says
+            httpx.Client(headers=headers, timeout=self._timeout_s, trust_env=self._trusts_proxies) as client,
             progress_counter(len(requests) + n_known, "judging", unit="request", done=n_known) as bar,
         ):
             futures: dict[Future[JudgeResult], str] = {
@@ -139,11 +146,16 @@ class EndpointJudge:
         for attempt in range(self._retries.attempts):
             is_last = attempt + 1 == self._retries.attempts
             retry_after = None
+            admission = self._limit.wait(estimated_tokens(request), self._stop)
+            if admission is None:
+                break
             try:
                 response = client.post(self._address, json=self._body(request))
                 if response.is_success:
                     result = _read(response, request, time.perf_counter() - start)
                     self._count(failed=False)
+                    if counted := result.usage.get("prompt_tokens", 0) + result.usage.get("completion_tokens", 0):
+                        self._limit.correct(admission, counted)
                     return result
                 error, retry_after = self._refusal(response)
                 self._count(failed=is_last or response.status_code != TOO_MANY)

@@ -73,7 +73,7 @@ class JudgeResult:
         yes_logit: log P(yes) - log P(no) of the first token, where the judge tells it.
         finish_reason: Why it stopped, as the server says.
         usage: Tokens, as the server counts them.
-        latency_s: Seconds that the answer took, retries included.
+        latency_s: Seconds that the answer took, retries and waits included.
         error: Why there is no answer; None where there is one.
         cached: Whether it was known before.
     """

@@ -1,4 +1,4 @@
-"""Judges that follow a rule: nulls that do not look, one that looks for words, and one that knows the truth."""
+"""Judges that follow a rule: nulls that do not look or prefer a place, one that looks for words, one that knows all."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from sae.interpretation.judges.request import JudgeRequest, JudgeResult
 
 __all__ = ["KINDS", "ScriptedJudge", "lexical_answer"]
 
-KINDS = ("yes", "no", "coin", "lexical", "oracle")
+KINDS = ("yes", "no", "first", "coin", "lexical", "oracle")
 QUOTED = re.compile(r'"([^"]+)"')
 MARKED = re.compile(r"<<(.*?)>>")
 SECTION = re.compile(r"^(Explanation|Text|Text \d+):\n(.*?)(?:\n\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -18,8 +18,9 @@ class ScriptedJudge:
     """Answers every question at once.
 
     Args:
-        kind: `yes` gives the first choice, `no` the last, `coin` any, `lexical` looks whether the words that an
-            explanation quotes are in the text, `oracle` gives the right answer.
+        kind: `yes` and `no` say that, or the first and the last choice where there is neither; `first` gives whatever
+            is listed first, `coin` any; `lexical` looks whether the words that an explanation quotes are in the text,
+            `oracle` gives the right answer.
         truths: For the oracle, the right answers by the key of the question.
 
     Raises:
@@ -33,8 +34,9 @@ class ScriptedJudge:
         self.model = self.name
         self._truths = truths or {}
         self._answer: Callable[[JudgeRequest], str] = {
-            "yes": lambda request: request.choices[0],
-            "no": lambda request: request.choices[-1],
+            "yes": lambda request: "yes" if "yes" in request.choices else request.choices[0],
+            "no": lambda request: "no" if "no" in request.choices else request.choices[-1],
+            "first": lambda request: request.choices[0],
             "coin": self._toss,
             "lexical": lexical_answer,
             "oracle": lambda request: self._truths[request.key(self.model)],

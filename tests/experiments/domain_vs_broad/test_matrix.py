@@ -1,57 +1,24 @@
 """A tiny matrix from texts to its report, continued where it was cut short."""
 
 import json
-import random
 from dataclasses import replace
 
 import pytest
+import torch
 from click.testing import CliRunner
-from tiny_models import save_tiny_llama
 
 from experiments.cli import main
 from experiments.domain_vs_broad import experiment, profiles, running
-from experiments.domain_vs_broad.arms import ARMS
+from experiments.domain_vs_broad.arms import ARMS, NULL_ARMS, TRAINED_NULLS
 from experiments.domain_vs_broad.matched_l0 import Arms
 from experiments.domain_vs_broad.matrix import cells_of, plan_text
-from experiments.domain_vs_broad.profiles import Profile, profile_of
+from experiments.domain_vs_broad.profiles import profile_of
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
 from experiments.report.report_files import read_report, write_report
 from sae.dictionary.autoencoder import SAE
 from sae.evaluation.table_files import load_table
-
-WORDS = {"domain": range(22), "broad": range(22, 44)}
-
-
-@pytest.fixture(scope="module")
-def profile(tmp_path_factory) -> Profile:
-    """One host, two texts of different words."""
-    directory = tmp_path_factory.mktemp("matrix")
-    for text, words in WORDS.items():
-        with (directory / f"{text}.jsonl").open("w") as file:
-            for number in range(1200):
-                chosen = [f"w{word}" for word in random.Random(number).choices(words, k=15)]
-                file.write(json.dumps({"text": " ".join(chosen)}) + "\n")
-    return Profile(
-        name="tiny",
-        hosts=(("after", str(save_tiny_llama(directory / "host"))),),
-        site="resid_post.1",
-        domain=str(directory / "domain.jsonl"),
-        broad=str(directory / "broad.jsonl"),
-        d_sae=64,
-        l0=(3.0, 6.0, 12.0),
-        n_tokens=8192,
-        harvested=4000,
-        seeds=(0,),
-        evaluated=400,
-        context=32,
-        arms=("domain", "broad", "fine-tuned"),
-    )
-
-
-@pytest.fixture(scope="module")
-def matrix(profile, tmp_path_factory) -> Matrix:
-    return run_matrix(profile, tmp_path_factory.mktemp("work"), device="cpu")
+from sae.kernels.weights import DictionaryWeights
 
 
 def test_every_cell_has_its_dictionaries_and_its_sums(matrix):
@@ -62,6 +29,32 @@ def test_every_cell_has_its_dictionaries_and_its_sums(matrix):
         sae = SAE.load(directory / "l0-6")
         assert str(sae.site) == "resid_post.1"
         assert sae.metadata["domain_circuits"]["arm"] == cell.arm.name
+
+
+def test_null_arms_that_are_trained_keep_their_dictionaries(matrix):
+    domain = SAE.load(matrix.cell_directory(matrix.cells[0]) / "l0-6")
+    frozen, random_host = (SAE.load(matrix.null_directory("after", arm) / "l0-6") for arm in TRAINED_NULLS)
+    start = DictionaryWeights.random(64, 32, generator=torch.Generator().manual_seed(0))
+    # weights are kept in bfloat16
+    torch.testing.assert_close(frozen.decoder_rows, start.decoder_rows, atol=0, rtol=2**-7, check_dtype=False)
+    assert (frozen.encoder_rows - start.encoder_rows).abs().max() > 0.01
+    assert (domain.decoder_rows - start.decoder_rows).abs().max() > 0.01
+    assert (random_host.decoder_rows - domain.decoder_rows).abs().max() > 0.01
+
+
+def test_a_host_of_random_weights_is_judged_on_its_own_activations(matrix):
+    trained, random = (
+        load_table(path / "domain.safetensors").text
+        for path in (matrix.cell_directory(matrix.cells[0]), matrix.null_directory("after", "random-host"))
+    )
+    assert trained.n_documents == random.n_documents
+    assert (trained.shift - random.shift).abs().max() > 0.01
+
+
+def test_null_arms_are_columns_of_the_two_by_two(matrix):
+    table = matrix_report(matrix).tables[0]
+    nulls = {name for row in table.rows for name in row.nulls}
+    assert nulls == {"random directions", "principal components", "frozen random decoder", "host of random weights"}
 
 
 def test_a_fine_tuned_dictionary_went_on_from_another(matrix):
@@ -107,7 +100,8 @@ def test_the_report_is_whole(matrix, tmp_path):
     report = matrix_report(matrix)
     write_report(report, tmp_path)
     assert read_report(tmp_path) == report
-    assert {figure.name for figure in report.figures} == {"explained_variance_after", "delta_ce_after"}
+    names = {"two_by_two", "explained_variance", "delta_ce", "overlap"}
+    assert {figure.name for figure in report.figures} == {f"{name}_after" for name in names}
     text = (tmp_path / "report.md").read_text()
     assert str(matrix.directory) not in text
 
@@ -148,6 +142,8 @@ def test_the_command_plans_runs_and_reports(profile, matrix, monkeypatch, tmp_pa
     planned = CliRunner().invoke(main, [*common, "--dry-run"])
     assert planned.exit_code == 0, planned.output
     assert "3 done, 0 to do" in planned.stdout
+    assert f"{len(NULL_ARMS)} null arms (2 of each host are trained as a cell is), 4 done, 0 to do" in planned.stdout
+    assert "5 dictionaries of wanted L0 6 have their features measured" in planned.stdout
     ran = CliRunner().invoke(main, [*common, "--out", str(tmp_path / "report"), "--json"])
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.stdout)["profile"] == "tiny"

@@ -88,7 +88,7 @@ def test_an_ontology_gives_concepts(run, model):
 
 
 def test_a_judge_is_asked_once_priced_before_and_replayed_after(run, tmp_path):
-    few = ["--scorers", "detection", "--features", "3", "--tokens", "4000"]
+    few = ["--scorers", "detection", "--features", "3", "--tokens", "4000", "--no-calibrate"]
     cache = ["--judge-cache", str(tmp_path / "judge.sqlite"), *few]
     with judge_server(lambda *_: said("yes")) as server:
         spec = ["--judge", f"openai:m@{server.url}", *cache]
@@ -110,6 +110,90 @@ def test_a_judge_is_asked_once_priced_before_and_replayed_after(run, tmp_path):
     assert next(row for row in rows[0] if row["name"] == "detection_balanced_accuracy")["value"]["value"] == 0.5
 
 
+def test_the_judge_is_calibrated_beside_its_scores(run):
+    few = ["--scorers", "lexical,detection,intruder"]
+    result = run("--json", *few)
+    assert result.exit_code == 0, result.stderr
+    printed = json.loads(result.stdout)
+    accuracy = {scorer: score["accuracy"] for scorer, score in printed["calibration"].items()}
+    assert set(accuracy) == {"detection", "intruder"}
+    for row in printed["rows"]:
+        assert row["judge_accuracy"] == accuracy.get(row["name"].partition("_")[0])
+    assert accuracy["detection"]["low"] > 0.6  # of the lexical judge
+    assert {each["free"] for each in printed["agreement"]} == {"lexical_balanced_accuracy"}
+    assert printed["second_judge"] is None
+    assert json.loads(run("--json", "--no-calibrate", "--force", *few).stdout)["calibration"] == {}
+
+
+def test_two_judges_are_asked_the_same(run, tmp_path):
+    few = ["--scorers", "detection", "--both-orders"]
+    result = run("--json", "--judge", "scripted:coin", "--second-judge", "scripted:coin", *few)
+    assert result.exit_code == 0, result.stderr
+    printed = json.loads(result.stdout)
+    second = printed["second_judge"]
+    assert second["kappa"]["detection"]["value"] == 1.0
+    assert second["calibration"] == printed["calibration"]
+    own = [{**row, "random": None} for row in printed["rows"]]
+    assert second["rows"] == own
+    answers = [
+        (tmp_path / "out" / name).read_text(encoding="utf-8")
+        for name in ("judgements.jsonl", "second_judgements.jsonl")
+    ]
+    assert answers[0] == answers[1] != ""
+
+
+def test_a_judge_that_takes_what_is_listed_first_is_averaged_out(run, tmp_path):
+    few = ["--scorers", "detection", "--no-calibrate", "--json", "--judge", "scripted:first"]
+    runs = [run(*few, "--out", str(tmp_path / "one")), run(*few, "--both-orders", "--out", str(tmp_path / "two"))]
+    one, both = ({row["name"]: row for row in json.loads(result.stdout)["rows"]} for result in runs)
+    for found, f1 in ((one, 2 / 3), (both, 0.5)):
+        assert found["detection_balanced_accuracy"]["value"]["value"] == 0.5
+        assert found["detection_f1"]["value"]["value"] == pytest.approx(f1)
+
+
+def test_a_local_judge_is_asked(run, tmp_path):
+    """The tiny host knows numbers of words only, the bundled one can say yes and no."""
+    few = ["--scorers", "detection", "--features", "2", "--tokens", "3000", "--no-calibrate", "--json"]
+    cache = ["--judge-cache", str(tmp_path / "judge.sqlite")]
+    result = run("--judge", "hf:clinic", *cache, *few)
+    assert result.exit_code == 0, result.stderr
+    printed = json.loads(result.stdout)
+    assert (printed["judge"], printed["failures"]) == ("hf:clinic", {})
+    assert "detection_auroc" in {row["name"] for row in printed["rows"]}
+    costs = json.loads(run("--dry-run", "--second-judge", "hf:clinic", *cache, *few).stdout)
+    assert costs["second_cost"]["n_known"] == costs["second_cost"]["n_requests"] == costs["cost"]["n_requests"]
+    assert costs["cost"]["n_known"] == 0
+
+
+def test_the_exported_cache_replays_the_run(run, tmp_path):
+    few = ["--scorers", "detection", "--features", "3", "--tokens", "4000", "--json"]
+    cache, exported = str(tmp_path / "judge.sqlite"), str(tmp_path / "exported.jsonl")
+    with judge_server(lambda body, _: said("yes" if "w7" in body["messages"][-1]["content"] else "no")) as server:
+        spec = ["--judge", f"openai:m@{server.url}", "--judge-cache", cache]
+        first = run(*spec, *few, "--out", str(tmp_path / "first"))
+    assert first.exit_code == 0, first.stderr
+    export = CliRunner().invoke(main, ["judge-cache", "export", "--cache", cache, "--out", exported])
+    assert export.exit_code == 0, export.stderr
+    again = run("--judge", f"replay:{exported}", *few, "--out", str(tmp_path / "again"))
+    first, again = json.loads(first.stdout), json.loads(again.stdout)
+    assert (again["rows"], again["calibration"], again["failures"]) == (first["rows"], first["calibration"], {})
+
+
+def test_restricted_text_is_not_shown_to_a_remote_judge(run, model, tmp_path):
+    mark = model / "corpus.jsonl.restricted"
+    mark.touch()
+    try:
+        for judge in ("--judge", "--second-judge"):
+            result = run(judge, "openai:m@https://judge.invalid/v1", "--judge-cache", str(tmp_path / "judge.sqlite"))
+            assert result.exit_code == 1
+            assert "is restricted" in result.stderr
+            assert result.stderr.count("\n") == 1
+        allowed = run("--scorers", "detection", "--no-calibrate", "--features", "3", "--tokens", "4000", "--json")
+        assert json.loads(allowed.stdout)["restricted"] is True
+    finally:
+        mark.unlink()
+
+
 def test_questions_beyond_the_limit_are_failures_with_bounds(run, tmp_path):
     with judge_server(lambda *_: said("yes")) as server:
         cache = ["--judge-cache", str(tmp_path / "judge.sqlite"), "--scorers", "detection"]
@@ -129,7 +213,8 @@ def test_questions_beyond_the_limit_are_failures_with_bounds(run, tmp_path):
         (["--features", "3,64"], "feature 64 is not in the SAE, expected 0 to 63"),
         (["--scorers", "f1"], "scorers are f1, expected some of lexical"),
         (["--examples", "25"], "25 positives were asked for, expected a multiple of 10"),
-        (["--judge", "nobody"], "cannot read judge 'nobody', expected scripted:yes|no|coin|lexical|oracle"),
+        (["--judge", "nobody"], "cannot read judge 'nobody', expected scripted:yes|no|first|coin|lexical|oracle"),
+        (["--judge", "hf:nowhere"], "unknown model 'nowhere': neither bundled"),
         (["--ontology", "none.tsv"], "there is no ontology at none.tsv"),
         (["--explainer", "labels"], "the SAE has no labels.json"),
         (["--explainer", "ontology"], "the corpus does not say its concepts"),

@@ -150,7 +150,7 @@ def test_scripted_judges_follow_their_rules():
     assert (set(said["yes"]), set(said["no"])) == ({"yes"}, {"no"})
     assert 150 < said["coin"].count("yes") < 250
     assert {each.choice for each in ask(ScriptedJudge("oracle", truths), asked)} == {"no"}
-    with pytest.raises(ValueError, match="there is no scripted judge 'maybe', expected one of yes, no"):
+    with pytest.raises(ValueError, match="there is no scripted judge 'maybe', expected one of yes, no, first"):
         ScriptedJudge("maybe")
 
 
