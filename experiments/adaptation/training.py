@@ -58,13 +58,15 @@ def train_on_blocks(
         checkpoint_every: Updates.
 
     Raises:
-        ValueError: The loss is not finite; the last checkpoint is kept.
+        ValueError: The loss is not finite, and the last checkpoint is kept; or the state is of another number of
+            processes.
         SystemExit: The process was asked to end; the state is on disk.
     """
     optimizer = _optimizer(model, settings)
     record: dict[str, Any] = {"step": 0, "seconds": 0.0, "history": [], "losses": []}
     if state.is_file():
         record = load_training_state(state, model, optimizer)
+        _check_as_many(record.get("processes", 1), accelerator.num_processes, state)
     done, history, losses = record["step"], record["history"], record["losses"]
     prepared, stepper = accelerator.prepare(model, optimizer)
     n_steps = settings.n_steps(accelerator.num_processes)
@@ -87,11 +89,21 @@ def train_on_blocks(
             if (must_end or (step + 1) % checkpoint_every == 0) and accelerator.is_main_process:
                 seconds = time.perf_counter() - started
                 record = {"step": step + 1, "seconds": seconds, "history": history, "losses": losses}
+                record["processes"] = accelerator.num_processes
                 save_training_state(state, model, optimizer, record)
             if must_end:
                 accelerator.wait_for_everyone()  # a launcher ends all processes when the first one is gone
                 raise interruption.exit()
     return TrainingLog(time.perf_counter() - started, history)
+
+
+def _check_as_many(before: int, now: int, state: Path) -> None:
+    """A step is a number of rows only for one number of processes."""
+    if before != now:
+        raise ValueError(
+            f"checkpoint {str(state)!r} was written by {before} processes, not {now}; start {before}, or give "
+            "another --out"
+        )
 
 
 def learning_rate(step: int, n_steps: int, settings: AdaptationSettings) -> float:

@@ -3,12 +3,14 @@
 1. Count the floating-point operations of each stage from the sizes alone.
 2. Divide by the rate of a machine, which is assumed and said.
 3. Add up what lies in memory and on disk at once.
+
+What is measured of features afterwards (explanations, probes) is not counted.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from experiments.domain_vs_broad.arms import ARMS
+from experiments.domain_vs_broad.arms import ARMS, TRAINED_NULLS
 from experiments.domain_vs_broad.cell_evaluation import TEXTS
 from experiments.domain_vs_broad.host_shape import HostShape
 from experiments.domain_vs_broad.matrix import Cell
@@ -85,7 +87,7 @@ def stage_costs(profile: Profile, missing: Sequence[Cell], *, adapted: bool = Tr
         yield _adaptation(profile, shape)
     hosts = len({cell.host for cell in missing})
     yield _harvest(profile, shape, hosts)
-    yield _training(profile, shape, missing)
+    yield _training(profile, shape, missing, hosts * len(set(TRAINED_NULLS) & set(profile.nulls)))
     yield _evaluation(profile, shape, len(missing) + hosts * len(profile.nulls))
 
 
@@ -114,13 +116,14 @@ def _harvest(profile: Profile, shape: HostShape, hosts: int) -> StageCost:
     )
 
 
-def _training(profile: Profile, shape: HostShape, missing: Sequence[Cell]) -> StageCost:
-    tokens = round(sum(cell.arm.tokens for cell in missing) * profile.n_tokens * len(profile.l0))
+def _training(profile: Profile, shape: HostShape, missing: Sequence[Cell], nulls: int) -> StageCost:
+    """Nulls that are trained take what a cell takes."""
+    tokens = round((sum(cell.arm.tokens for cell in missing) + nulls) * profile.n_tokens * len(profile.l0))
     a_token = DENSE_PRODUCTS * 2 * shape.d_model * profile.d_sae
     return StageCost(
         "dictionaries",
-        f"{tokens:,} dictionary tokens x {a_token / 1e9:.3g} GFLOP ({DENSE_PRODUCTS} products x 2 x {shape.d_model} "
-        f"x {profile.d_sae}; at most, sparse paths need less)",
+        f"{tokens:,} dictionary tokens, {nulls} nulls among them, x {a_token / 1e9:.3g} GFLOP "
+        f"({DENSE_PRODUCTS} products x 2 x {shape.d_model} x {profile.d_sae}; at most, sparse paths need less)",
         tokens * a_token,
         of_dictionaries=True,
     )

@@ -45,7 +45,10 @@ def train_null(
         rows: Activations of the domain's text in it, where they are at hand.
     """
     if rows is None:
-        rows = training_rows(host, profile.domain, Site.parse(profile.site), n_tokens=profile.harvested)
+        context = min(profile.context, host.context_length)
+        rows = training_rows(
+            host, profile.domain, Site.parse(profile.site), n_tokens=profile.harvested, context=context
+        )
     cell = Cell(host_name, Arm(name, f"null: {name}", ARMS[DOMAIN].stages), SEED)
     how = frozen_decoder_trainer if name == FROZEN_DECODER else trainer_for
     return train_cell(cell, profile, host, {DOMAIN: rows}, directory, make_trainer=how)

@@ -3,6 +3,7 @@
 A record lies beside the dictionary that it is of and goes with it. What was measured in other sizes is measured again.
 """
 
+import gc
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -59,7 +60,8 @@ def measure_matrix(matrix: Matrix, *, device: str = "auto") -> None:
     for name, location in matrix.profile.hosts:
         rest = [task for task in missing if task.host == name]
         if rest:
-            _measure_host(matrix, HostModel.load(location, device=device), rest)
+            _measure_host(matrix, HostModel.load(location, device=device, dtype=matrix.profile.dtype), rest)
+            gc.collect()  # a host refers to itself: without this the next one is loaded beside it
 
 
 def measures_plan(matrix: Matrix) -> str:

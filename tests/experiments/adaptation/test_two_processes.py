@@ -96,6 +96,9 @@ def test_a_run_that_was_asked_to_end_continues_to_the_same_bits(inputs, whole, t
     assert process.returncode != 0
     assert 5 <= step_of(tmp_path / "parts") < STEPS
     assert not (tmp_path / "parts" / "host").exists()
+    settings = AdaptationSettings(n_tokens=TOKENS, context_length=16, batch_size=4)
+    with pytest.raises(ValueError, match="was written by 2 processes, not 1; start 2, or give another --out"):
+        adapt(*inputs, tmp_path / "parts", settings, device="cpu")
     parts = json.loads(finished(start(inputs, tmp_path / "parts", tokens=TOKENS)))
     assert parts["history"] == whole[1]["history"]
     weights = load_file(tmp_path / "parts" / "host" / "model.safetensors")

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.adaptation.settings import AdaptationSettings
 from experiments.adaptation.trained_model import trainable_model
-from experiments.domain_vs_broad.arms import NULL_ARMS
+from experiments.domain_vs_broad.arms import NULL_ARMS, TRAINED_NULLS
 from experiments.domain_vs_broad.cost_plan import cost_text, stage_costs
 from experiments.domain_vs_broad.host_shape import HostShape
 from experiments.domain_vs_broad.matrix import cells_of
@@ -67,7 +67,7 @@ def test_the_plan_counts_every_stage(tmp_path):
     costs = {stage.name: stage.operations for stage in stage_costs(wanted, cells_of(wanted))}
     assert costs["adaptation"] == 500 * 2 * (4 * layer + unembedding)
     assert costs["harvest"] == pytest.approx(2 * 2 * 110 * layer)
-    assert costs["dictionaries"] == 2 * 2 * 5 * 1000 * 12 * 10 * 50
+    assert costs["dictionaries"] == 2 * 2 * (1 + 4 + len(TRAINED_NULLS)) * 1000 * 12 * 10 * 50
     runs = 4 * layer + unembedding + 4 * (3 * layer + unembedding)
     assert costs["evaluation"] == (4 + 2 * len(NULL_ARMS)) * 2 * 30 * runs
     everything = replace(wanted, adaptation=replace(wanted.adaptation, lora_rank=None))
