@@ -143,7 +143,9 @@ def _perplexities(before: Mapping[str, HeldOutLoss], after: Mapping[str, HeldOut
 def _accelerator(settings: AdaptationSettings, device: str) -> Any:
     """The processes that train together; one by itself unless it was started by ``accelerate launch``."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
+    AcceleratorState._reset_state()  # else the precision of an earlier run in this process could not be changed
     on_cpu = resolve_device(device).type == "cpu"
     precision = "bf16" if settings.precision == "bfloat16" else "no"
     return Accelerator(mixed_precision=precision, gradient_accumulation_steps=settings.accumulation, cpu=on_cpu)

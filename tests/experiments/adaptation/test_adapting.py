@@ -1,6 +1,7 @@
 """Adapting a host: it learns the domain, continues where it was cut short, and says what it forgot."""
 
 import json
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -155,3 +156,10 @@ def test_an_unknown_named_corpus_is_wrong_usage(model, tmp_path):
     ran = CliRunner().invoke(main, arguments)
     assert ran.exit_code == 2
     assert "'b' is not NAME=SPEC" in ran.output
+
+
+def test_runs_of_one_process_may_differ_in_precision(model, corpora, tmp_path):
+    for precision in ("bfloat16", "float32"):
+        settings = replace(SETTINGS, precision=precision)
+        done = adapt(model, corpora[0], tmp_path / precision, settings, device="cpu")
+        assert done.report["settings"]["precision"] == precision
