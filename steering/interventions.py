@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from steering.directions import Direction, Target, target_from_json
-from steering.positions import SPAN, check_positions
+from steering.positions import SPAN_PREFIX, check_positions
 
 __all__ = ["OPERATIONS", "UNITS", "Intervention", "SteeringSpec"]
 
@@ -128,7 +128,7 @@ class Intervention:
             return cls(
                 target_from_json(record),
                 str(record["operation"]),
-                None if value is None else float(value),
+                None if value is None else 1.0 * value,
                 record["unit"] or "raw",
                 str(record["positions"]),
             )
@@ -184,4 +184,4 @@ class SteeringSpec:
 
 
 def _may_meet(one: str, other: str) -> bool:
-    return one == other or not (one.startswith(SPAN) and other.startswith(SPAN))
+    return one == other or not (one.startswith(SPAN_PREFIX) and other.startswith(SPAN_PREFIX))

@@ -20,10 +20,18 @@ from sae.host.language_model import LanguageModel
 from sae.host.prompts import conversation_text, prompt_offsets
 from sae.host.token_batch import TokenBatch
 
-__all__ = ["POSITIONS", "SPAN", "PromptTokens", "check_positions", "is_generated", "position_mask", "read_prompt"]
+__all__ = [
+    "POSITIONS",
+    "SPAN_PREFIX",
+    "PromptTokens",
+    "check_positions",
+    "is_generated",
+    "position_mask",
+    "read_prompt",
+]
 
 POSITIONS = ("all", "prompt", "generated", "last")
-SPAN = "span:"
+SPAN_PREFIX = "span:"
 _GENERATED = ("all", "generated")
 
 
@@ -33,7 +41,7 @@ def check_positions(positions: str) -> None:
     Raises:
         ValueError: It does not.
     """
-    if positions not in POSITIONS and not (positions.startswith(SPAN) and len(positions) > len(SPAN)):
+    if positions not in POSITIONS and not (positions.startswith(SPAN_PREFIX) and len(positions) > len(SPAN_PREFIX)):
         raise ValueError(f"unknown positions {positions!r}, expected one of {', '.join(POSITIONS)}, span:NAME")
 
 
@@ -122,7 +130,7 @@ def position_mask(
 
 
 def _span(prompt: PromptTokens, positions: str) -> Int[Tensor, " tokens"]:
-    name = positions.removeprefix(SPAN)
+    name = positions.removeprefix(SPAN_PREFIX)
     if name not in prompt.spans:
         known = ", ".join(prompt.spans) or "none"
         raise ValueError(f"the prompt has no span {name!r}, expected one of: {known}; name it with --span {name}=TEXT")

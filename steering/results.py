@@ -13,6 +13,9 @@ from steering.positions import PromptTokens
 
 __all__ = ["AppliedEdit", "Steered", "SteeredLogits", "SteeredRow"]
 
+NOT_MEASURED = ("target_rate", "target_logit", "kl_off_target", "delta_ce", "repetition")
+"""Keys of a row that a generation by itself says nothing of."""
+
 
 @dataclass(frozen=True)
 class AppliedEdit:
@@ -70,6 +73,27 @@ class SteeredRow:
     text: str
     has_ended: bool
     steered: Steered
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of `steering generate --json`; what it does not measure is null.
+
+        `strength`, `unit`, `strengths` and `positions` are those of a single edit, null where there are several.
+        """
+        [single] = self.steered.edits if len(self.steered.edits) == 1 else [None]
+        asked = None if single is None else single.intervention
+        return {
+            "prompt": self.prompt.text,
+            "text": self.text,
+            "n_new_tokens": len(self.new_ids),
+            "has_ended": self.has_ended,
+            "strength": None if asked is None else asked.value,
+            "unit": None if asked is None or not asked.has_strength else asked.unit,
+            "strengths": None if single is None else single.strengths,
+            "norm_ratio": self.steered.norm_ratio,
+            "positions": None if asked is None else asked.positions,
+            **dict.fromkeys(NOT_MEASURED),
+            "edits": [each.to_json() for each in self.steered.edits],
+        }
 
 
 @dataclass(frozen=True, eq=False)
