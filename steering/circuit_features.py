@@ -27,7 +27,7 @@ class CircuitFeatures:
     """What steering needs to know of a circuit.
 
     Attributes:
-        prompt: That it was found on.
+        prompt: That it was found on; None where it was found on pairs of prompts.
         target: The answer that positive contributions support.
         foil: The answer that it is compared with.
         model: Name or directory of the model.
@@ -35,7 +35,7 @@ class CircuitFeatures:
         saes: Path and hash of the dictionary at each site.
     """
 
-    prompt: str
+    prompt: str | None
     target: str
     foil: str
     model: str
@@ -91,7 +91,7 @@ def read_circuit_features(path: Path) -> CircuitFeatures:
                 feature = Feature(Site.parse(node["site"]), node["feature"])
                 contributions[feature] = contributions.get(feature, 0.0) + node["contribution"]
         return CircuitFeatures(
-            prompt=record["prompt"],
+            prompt=None if record.get("config", {}).get("pairs") else record["prompt"],
             target=record["target"],
             foil=record["foil"],
             model=record["model"]["name"],
@@ -99,7 +99,9 @@ def read_circuit_features(path: Path) -> CircuitFeatures:
             saes={Site.parse(each["site"]): (each.get("path") or "", each.get("sha256")) for each in record["saes"]},
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{str(file)!r} is no whole circuit ({error!r}), expected what `circuits discover` wrote") from None
+        raise ValueError(
+            f"{str(file)!r} is no whole circuit ({error!r}), expected that of `circuits discover`"
+        ) from None
 
 
 def _read(file: Path) -> dict[str, Any]:

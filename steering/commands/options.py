@@ -11,10 +11,11 @@ from sae.command_line import SCHEMA_VERSION, FiniteFloat, host_options, versions
 from sae.commands.options import numbers
 
 __all__ = [
+    "POSITIONS_HELP",
     "edit_options",
-    "named_spans",
     "open_host",
     "optional_numbers",
+    "prompt_options",
     "read_spec",
     "record",
     "sampling_of",
@@ -35,10 +36,32 @@ def _stack(*options: Decorator) -> Decorator:
     return lambda command: reduce(lambda decorated, option: option(decorated), reversed(options), command)
 
 
+def _named_spans(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """`NAME=TEXT`, several times."""
+    pairs = [value.partition("=") for value in values]
+    if wrong := [value for value, (name, _, part) in zip(values, pairs, strict=True) if not name or not part]:
+        raise click.BadParameter(f"{wrong[0]!r} is malformed, expected NAME=TEXT", ctx, param)
+    return {name: part for name, _, part in pairs}
+
+
 edit_options: Decorator = _stack(
     click.option("--edit", "edits", multiple=True, metavar="EDIT", help=EDIT_HELP),
     click.option("--positions", default="all", help=POSITIONS_HELP),
     click.option("--preset", type=click.Path(path_type=Path), default=None, help="File with edits to begin with."),
+)
+
+prompt_options: Decorator = _stack(
+    click.option(
+        "--span",
+        "spans",
+        multiple=True,
+        callback=_named_spans,
+        metavar="NAME=TEXT",
+        help="Name a part of the prompt, for the positions span:NAME.",
+    ),
+    click.option("--chat", is_flag=True, help="Wrap prompts in the model's chat template."),
+    click.option("--save-preset", type=click.Path(path_type=Path), default=None, help="Write the edits to a file."),
+    click.option("--force", is_flag=True, help="Overwrite an existing preset."),
 )
 
 steering_options: Decorator = _stack(
@@ -58,13 +81,13 @@ steering_options: Decorator = _stack(
 )
 
 
-def open_host(options: Mapping[str, Any]) -> Any:
-    """The model of `steering_options`."""
+def open_host(options: Mapping[str, Any], *, model: Any = None, saes: Any = None) -> Any:
+    """The model of `steering_options`, or the given one in its place, and so for its dictionaries."""
     from steering.steered_host import open_steered_host
 
     return open_steered_host(
-        options["model"],
-        saes=options["saes"],
+        options["model"] if model is None else model,
+        saes=options["saes"] if saes is None else saes,
         statistics=options["statistics"],
         n_tokens=options["statistics_tokens"],
         seed=options["seed"],
@@ -96,14 +119,6 @@ def _preset(path: Path, steered: Any) -> tuple[Any, ...]:
 def optional_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     """A comma list of numbers, or nothing."""
     return None if value is None else numbers(ctx, param, value)
-
-
-def named_spans(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    """`NAME=TEXT`, several times."""
-    pairs = [value.partition("=") for value in values]
-    if wrong := [value for value, (name, _, part) in zip(values, pairs, strict=True) if not name or not part]:
-        raise click.BadParameter(f"{wrong[0]!r} is malformed, expected NAME=TEXT", ctx, param)
-    return {name: part for name, _, part in pairs}
 
 
 def record(command: str, options: Mapping[str, Any], steered: Any, seconds: Mapping[str, float]) -> dict[str, Any]:
