@@ -7,7 +7,7 @@ from pathlib import Path
 
 from circuits.prompts.references import ReferencePool, bundled_references
 from circuits.runs.dictionaries import CoordinateBasis, Dictionary
-from sae.bundle import find_bundle
+from sae.bundle import bundled_saes
 from sae.dictionary.autoencoder import SAE
 from sae.dictionary.collection import load_saes
 from sae.dictionary.labels import FeatureLabel, load_labels
@@ -72,12 +72,10 @@ def open_workbench(
 def _load(host: HostModel, saes: str | Path | None, patterns: str) -> dict[Site, SAE]:
     if saes is not None:
         return load_saes(saes, host=host, sites=patterns, transcoders=True)
-    bundle = find_bundle(host.name)
-    if bundle is None:
+    directory = bundled_saes(host.name)
+    if directory is None:
         raise ValueError(
             f"model {host.name!r} brings no SAEs; give --saes DIRECTORY or a sae-lens release, "
             "or compare with --basis residual"
         )
-    directory = bundle.saes()
-    bundle.check(directory.name)
     return load_saes(directory, host=host, sites=patterns)

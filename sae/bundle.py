@@ -12,7 +12,7 @@ from typing import Any
 
 from sae.written_whole import written_whole
 
-__all__ = ["Bundle", "bundled_names", "find_bundle", "write_manifest"]
+__all__ = ["Bundle", "bundled_names", "bundled_saes", "find_bundle", "write_manifest"]
 
 BUNDLES = Path(__file__).parent / "bundles"
 MANIFEST = "manifest.json"
@@ -92,6 +92,16 @@ def bundled_names() -> list[str]:
 def find_bundle(name: str) -> Bundle | None:
     """The bundled model of that name, or None where there is none."""
     return Bundle(name, BUNDLES / name) if name in bundled_names() else None
+
+
+def bundled_saes(name: str) -> Path | None:
+    """Directory of the SAEs that a bundled model is used with, checked; None where no bundle has that name."""
+    bundle = find_bundle(name)
+    if bundle is None:
+        return None
+    directory = bundle.saes()
+    bundle.check(directory.name)
+    return directory
 
 
 def write_manifest(path: Path) -> None:

@@ -1,13 +1,20 @@
-"""The `steering` program. Its commands come with a later version; the name is taken now."""
+"""The `steering` program."""
 
 import click
 
 from sae.command_line import Program
+from steering.commands.chat import chat
+from steering.commands.from_circuit import from_circuit
+from steering.commands.generate import EXAMPLE, generate
 
 __all__ = ["main"]
 
 
-@click.group(cls=Program)
+@click.group(cls=Program, epilog=f"Example:  {EXAMPLE}")
 @click.version_option(package_name="domain-circuits")
 def main() -> None:
-    """Change what a model does along its features. This version has no steering command yet."""
+    """Change what a model does along its features."""
+
+
+for command in (generate, chat, from_circuit):
+    main.add_command(command)

@@ -59,9 +59,9 @@ def test_nobody_imports_a_shell(package):
         assert not shells, f"{path.relative_to(ROOT)} must not import {sorted(shells)}"
 
 
-@pytest.mark.parametrize("package", ["sae", "circuits"])
+@pytest.mark.parametrize("package", ["sae", "circuits", "steering"])
 def test_no_file_is_named_for_a_function_that_its_package_exports(package):
-    exported = dir(__import__(package))  # both define `__dir__`: their public names and nothing else
+    exported = dir(__import__(package))  # all define `__dir__`: their public names and nothing else
     names = {path.stem for path in (ROOT / package).glob("*.py")}
     assert not names & set(exported)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from circuits.prompts.behaviour import Behaviour
 from circuits.runs.places import Places, span_places, token_places
+from sae.host.prompts import prompt_offsets
 
 if TYPE_CHECKING:
     from sae.host.host import HostModel
@@ -104,17 +105,13 @@ def align_pairs(host: "HostModel", pairs: Sequence[Pair], behaviours: Sequence[B
 
 def _token_spans(host: "HostModel", pair: Pair) -> dict[str, tuple[int, int]]:
     """First token of each span and the one after its last; a token belongs where it begins, leading space aside."""
-    encoded = host.tokenizer(pair.clean_prefix, return_offsets_mapping=True)
-    n_added = len(host.tokenise(pair.clean_prefix)) - len(encoded["input_ids"])
-    ends = [end for _, end in encoded["offset_mapping"]]
+    offsets = prompt_offsets(host.tokenizer, pair.clean_prefix)
+    ends = [end for _, end in offsets]
     found = {}
     for name, (first, end) in pair.spans.items():
-        inside = [
-            token for token, (begin, stop) in enumerate(encoded["offset_mapping"]) if begin < end and stop > first
-        ]
+        inside = [token for token, (begin, stop) in enumerate(offsets) if begin < end and stop > first]
         after = next((token for token, stop in enumerate(ends) if stop > first), len(ends))
-        bounds = (inside[0], inside[-1] + 1) if inside else (after, after)
-        found[name] = (bounds[0] + n_added, bounds[1] + n_added)
+        found[name] = (inside[0], inside[-1] + 1) if inside else (after, after)
     return found
 
 

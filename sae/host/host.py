@@ -231,6 +231,7 @@ class HostModel(CutPasses):
         top_k: int = 0,
         top_p: float = 1.0,
         seed: int | None = None,
+        streamer: Any = None,
     ) -> Int[Tensor, "batch seq_out"]:
         """Continue every row, with a cache of keys and values.
 
@@ -243,6 +244,7 @@ class HostModel(CutPasses):
             top_k: Draw from this many likeliest tokens; 0 for all.
             top_p: Draw from the fewest likeliest tokens that together have this probability, in (0, 1].
             seed: Makes drawing repeatable and leaves torch's own random state as it was.
+            streamer: Of transformers: is given the prompts, and every new token of all rows as it is chosen.
 
         Returns:
             Prompts and continuations.
@@ -274,6 +276,7 @@ class HostModel(CutPasses):
 
         batch = batch.to(self.device)
         inputs = {"input_ids": batch.ids, "attention_mask": batch.attention_mask, "generation_config": config}
+        inputs |= {} if streamer is None else {"streamer": streamer}
         with self._lock, seeded(seed, self.device), self._traced.trace(fn="generate") as tracer:
             with tracer.invoke(**inputs):
                 edit_every_step(tracer)

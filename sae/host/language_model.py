@@ -1,6 +1,6 @@
 """A language model with its tokenizer: loading it, and turning text into batches for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sae.host.loading import load_model, load_tokenizer, locate_model, resolve_device, resolve_dtype
-from sae.host.prompts import prompt_ids
+from sae.host.prompts import conversation_text, prompt_ids, templated_ids
 from sae.host.sites import NEURONS, Site, all_sites, configured_family, inner_sites
 from sae.host.token_batch import TokenBatch
 
@@ -101,6 +101,12 @@ class LanguageModel:
         """Memory of the weights; those that are shared count once."""
         return sum(parameter.nbytes for parameter in self._model.parameters())
 
+    @property
+    def end_of_text_ids(self) -> tuple[int, ...]:
+        """The tokens after which the model writes no more, by its own settings."""
+        found = self._model.generation_config.eos_token_id
+        return () if found is None else (found,) if isinstance(found, int) else tuple(found)
+
     def width(self, site: Site) -> int:
         """Length of the activation vector at a site."""
         return self.d_mlp if site.kind == NEURONS else self.d_model
@@ -122,7 +128,20 @@ class LanguageModel:
         Raises:
             ValueError: The text is blank or too long for the model, or there is no chat template.
         """
-        ids = prompt_ids(self.tokenizer, text, chat=chat)
+        return self._checked_ids(prompt_ids(self.tokenizer, text, chat=chat))
+
+    def tokenise_conversation(self, turns: Sequence[Mapping[str, str]]) -> Int[Tensor, " seq"]:
+        """Token ids of a conversation, up to where the model's next turn begins.
+
+        Args:
+            turns: Each with a `role`, such as `user` or `assistant`, and its `content`.
+
+        Raises:
+            ValueError: The conversation is too long for the model, or there is no chat template.
+        """
+        return self._checked_ids(templated_ids(self.tokenizer, conversation_text(self.tokenizer, turns)))
+
+    def _checked_ids(self, ids: list[int]) -> Int[Tensor, " seq"]:
         self.check_length(len(ids), "the prompt")
         if max(ids) >= self.vocab_size:
             raise ValueError(

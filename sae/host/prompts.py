@@ -1,9 +1,9 @@
 """From text to the token ids that a model is fed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["conversation_ids", "prompt_ids"]
+__all__ = ["conversation_text", "prompt_ids", "prompt_offsets", "templated_ids"]
 
 
 def prompt_ids(tokenizer: Any, text: str, *, chat: bool = False) -> list[int]:
@@ -19,25 +19,53 @@ def prompt_ids(tokenizer: Any, text: str, *, chat: bool = False) -> list[int]:
     """
     if not text.strip():
         raise ValueError(f"the prompt is blank ({text!r}), expected some text")
-    if chat and not tokenizer.chat_template:
-        raise ValueError("the model has no chat template; leave --chat away or take an instruction-tuned model")
-    return conversation_ids(tokenizer, [("user", text)]) if chat else _ids(tokenizer, text, add_special_tokens=True)
+    if chat:
+        return templated_ids(tokenizer, conversation_text(tokenizer, [{"role": "user", "content": text}]))
+    ids: list[int] = tokenizer(text, verbose=False)["input_ids"]
+    return [*_missing_bos(tokenizer, ids), *ids]
 
 
-def conversation_ids(tokenizer: Any, turns: Sequence[tuple[str, str]], **template: Any) -> list[int]:
-    """Token ids of a conversation that the model is to answer, with BOS in front where the tokenizer has one.
+def templated_ids(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text that has gone through the chat template, with BOS in front where the tokenizer has one."""
+    ids: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return [*_missing_bos(tokenizer, ids), *ids]
+
+
+def prompt_offsets(tokenizer: Any, text: str, *, is_templated: bool = False) -> list[tuple[int, int]]:
+    """First character of each token of `prompt_ids` and the one after its last; (0, 0) where it stands for none.
 
     Args:
-        tokenizer: A transformers tokenizer with a chat template.
-        turns: Role and text of each turn.
-        template: Variables of the chat template.
+        tokenizer: A transformers tokenizer.
+        text: The prompt, which is not blank.
+        is_templated: Whether it has gone through the chat template already, as `conversation_text` gives it.
+
+    Raises:
+        ValueError: The tokenizer is not a fast one, which alone can say where its tokens lie.
     """
-    messages = [{"role": role, "content": text} for role, text in turns]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **template)
-    return _ids(tokenizer, str(text), add_special_tokens=False)
+    if not tokenizer.is_fast:
+        raise ValueError("the tokenizer does not say where its tokens lie, expected a fast one")
+    encoded = tokenizer(text, add_special_tokens=not is_templated, return_offsets_mapping=True, verbose=False)
+    offsets = [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
+    return [*((0, 0) for _ in _missing_bos(tokenizer, encoded["input_ids"])), *offsets]
 
 
-def _ids(tokenizer: Any, text: str, *, add_special_tokens: bool) -> list[int]:
-    ids: list[int] = tokenizer(text, add_special_tokens=add_special_tokens, verbose=False)["input_ids"]
+def conversation_text(tokenizer: Any, turns: Sequence[Mapping[str, str]], **template: Any) -> str:
+    """A conversation in the tokenizer's chat template, up to where the model's next turn begins.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        turns: Each with a `role`, such as `user` or `assistant`, and its `content`.
+        template: Variables of the chat template.
+
+    Raises:
+        ValueError: There is no chat template.
+    """
+    if not tokenizer.chat_template:
+        raise ValueError("the model has no chat template; leave --chat away or take an instruction-tuned model")
+    return str(tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True, **template))
+
+
+def _missing_bos(tokenizer: Any, ids: Sequence[int]) -> list[int]:
+    """BOS, where the tokenizer has one and the ids do not begin with it."""
     bos = tokenizer.bos_token_id
-    return ids if bos is None or ids[:1] == [bos] else [bos, *ids]
+    return [] if bos is None or list(ids[:1]) == [bos] else [bos]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sae.dictionary.host_record import fingerprint
 from sae.host.host import HostModel
-from sae.host.prompts import conversation_ids, prompt_ids
+from sae.host.prompts import conversation_text, prompt_ids, templated_ids
 from sae.interpretation.judges.cache import AnswerCache
 from sae.interpretation.judges.request import JudgeRequest, JudgeResult, Message
 from sae.progress import progress_counter
@@ -82,7 +82,8 @@ class HuggingFaceJudge:
         """The conversation in the model's own template, or as plain text where it has none."""
         tokenizer, turns = self._host.tokenizer, _turns(request.messages)
         if tokenizer.chat_template:
-            return conversation_ids(tokenizer, turns, enable_thinking=False)
+            said = [{"role": role, "content": text} for role, text in turns]
+            return templated_ids(tokenizer, conversation_text(tokenizer, said, enable_thinking=False))
         return prompt_ids(tokenizer, "\n\n".join(text for _, text in turns) + "\nAnswer:")
 
     def _answer(self, requests: Sequence[JudgeRequest], prompts: Sequence[list[int]]) -> list[JudgeResult]:

@@ -4,6 +4,7 @@ from tiny_models import tiny_llama, tiny_llama_model, tiny_tokenizer
 from tokenizers import processors
 
 from sae.host.host import HostModel
+from sae.host.prompts import prompt_offsets
 
 
 def test_the_ids_are_those_of_the_tokenizer(tiny_host):
@@ -60,3 +61,27 @@ def test_a_chat_template_wraps_the_prompt_and_gives_one_bos():
 def test_chat_needs_a_template(tiny_host):
     with pytest.raises(ValueError, match="no chat template; leave --chat away"):
         tiny_host.tokenise("w0", chat=True)
+
+
+def test_a_conversation_is_every_turn_in_the_template():
+    host = tiny_llama()
+    host.tokenizer.chat_template = (
+        "{{ bos_token }}{% for m in messages %} {{ 'w40' if m['role'] == 'user' else 'w41' }} {{ m['content'] }}"
+        "{% endfor %}{% if add_generation_prompt %} w41{% endif %}"
+    )
+    turns = [("user", "w0"), ("assistant", "w1"), ("user", "w2")]
+    ids = host.tokenise_conversation([{"role": role, "content": content} for role, content in turns])
+    assert ids.tolist() == [1, 44, 4, 45, 5, 44, 6, 45]
+    assert (
+        host.tokenise_conversation([{"role": "user", "content": "w0"}]).tolist()
+        == host.tokenise("w0", chat=True).tolist()
+    )
+
+
+def test_offsets_are_one_a_token_and_none_of_bos():
+    tokenizer = tiny_tokenizer()
+    expected = [(0, 0), (0, 2), (3, 6)]
+    assert prompt_offsets(tokenizer, "w0 w12") == expected
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
+    assert prompt_offsets(tokenizer, "w0 w12") == expected
+    assert prompt_offsets(tokenizer, "<bos> w0", is_templated=True) == [(0, 5), (6, 8)]
