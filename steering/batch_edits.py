@@ -1,5 +1,6 @@
 """The specs of a batch as edits of its host: rows that share an operation share the arithmetic."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -106,7 +107,12 @@ class BatchEdits:
             slot = list(self._slots[each.target.site]).index(_slot_of(each))
             n_tokens, sizes = round(counts[row][slot]), self._dictionaries.unit_sizes(each.target)
             strengths = sizes.in_every_unit(sizes.coefficient(each)) if each.has_strength else None
-            edits.append(AppliedEdit(each, strengths, ratios[row][slot] if n_tokens else None, n_tokens))
+            norm_ratio = ratios[row][slot] if n_tokens else None
+            if norm_ratio is not None and not math.isfinite(norm_ratio):
+                raise ValueError(
+                    f"{each} makes the stream overflow, expected finite activations; give a smaller strength"
+                )
+            edits.append(AppliedEdit(each, strengths, norm_ratio, n_tokens))
         totals = [ratios[row][-1] for ratios, counts in measured.values() if counts[row][-1]]
         return Steered(spec, tuple(edits), max(totals, default=None))
 

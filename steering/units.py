@@ -12,6 +12,7 @@ is an activation. One unit is
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,6 +21,8 @@ from steering.interventions import UNITS, Intervention
 from steering.reference_activations import ReferenceActivations
 
 __all__ = ["UnitSizes", "unit_sizes"]
+
+LARGEST = torch.finfo(torch.float32).max
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,20 @@ class UnitSizes:
         """The strength of an intervention as a coefficient; of `scale` its factor, of `ablate` 0.
 
         Raises:
-            ValueError: Its unit needs statistics that are not there.
+            ValueError: Its unit needs statistics that are not there, or it is beyond single precision.
         """
         if intervention.unit not in self.sizes:
             raise ValueError(
                 f"{intervention.operation} of {self.name} is in {intervention.unit}, which cannot be measured: "
                 f"{self.lacking[intervention.unit]}; give the strength in another unit"
             )
-        return (intervention.value or 0.0) * self.sizes[intervention.unit]
+        coefficient = (intervention.value or 0.0) * self.sizes[intervention.unit]
+        if abs(coefficient) > LARGEST:
+            raise ValueError(
+                f"{intervention.operation} of {self.name} has a strength of {coefficient:g} raw, beyond what float32 "
+                "holds; give a smaller one"
+            )
+        return coefficient
 
     def in_every_unit(self, coefficient: float) -> dict[str, float | None]:
         """A coefficient in each of `UNITS`; None where a unit is lacking."""

@@ -232,6 +232,19 @@ def test_the_norm_ratio_is_what_was_measured(steered, prompts):
     assert silent.edits == ()
 
 
+@pytest.mark.parametrize("value", ["1e39", "-1e300"])
+def test_a_strength_beyond_single_precision_is_one_line(steered, prompts, value):
+    with pytest.raises(ValueError, match="beyond what float32 holds; give a smaller one"):
+        steered.generate(prompts[:1], [spec(f"resid_post.0/3:add={value}")], max_new_tokens=4)
+
+
+def test_a_stream_that_overflows_is_one_line(prompts):
+    host = HostModel(tiny_llama_model().half(), tiny_tokenizer(), name="tiny")
+    steered = SteeredHost(host, Dictionaries(host, saes=SAES))
+    with pytest.raises(ValueError, match="makes the stream overflow, expected finite activations; give a smaller"):
+        steered.forward(prompts[:1], [spec("resid_post.0/3:add=1e6", "resid_post.2/3:add=1")])
+
+
 def test_a_streamer_is_given_every_token_as_it_comes(steered, prompts):
     class Listener(BaseStreamer):
         def __init__(self) -> None:
