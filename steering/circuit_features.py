@@ -4,7 +4,6 @@ Only the file format is shared with what found the circuit: of each node `kind`,
 and the `model` and the `saes` (site, path, sha256) that it was found with.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from sae.dictionary.collection import load_saes
 from sae.host.host import HostModel
 from sae.host.sites import Site
 from steering.directions import Feature
+from steering.json_file import read_json
 
 __all__ = ["CircuitFeatures", "read_circuit_features"]
 
@@ -105,16 +105,9 @@ def read_circuit_features(path: Path) -> CircuitFeatures:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > MOST_BYTES:
-            raise ValueError(f"{str(file)!r} has more than {MOST_BYTES} bytes, more than a circuit can have")
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(
-            f"circuit {str(file)!r} cannot be read ({error.strerror}); give a directory with {JSON_FILE}"
-        ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{str(file)!r} is not whole JSON ({error}); write the circuit again") from error
+    record = read_json(
+        file, "circuit", most_bytes=MOST_BYTES, expected=f"a directory with {JSON_FILE}", remedy="write it again"
+    )
     if not isinstance(record, dict):
         raise ValueError(f"{str(file)!r} holds a JSON {type(record).__name__}, expected a circuit's object")
     return record

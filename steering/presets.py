@@ -14,6 +14,7 @@ from sae.host.sites import Site
 from sae.written_whole import written_whole
 from steering.directions import Feature
 from steering.interventions import SteeringSpec
+from steering.json_file import read_json
 from steering.steered_host import SteeredHost
 
 __all__ = ["load_preset", "recorded_saes", "save_preset"]
@@ -95,14 +96,7 @@ def _check_model(made_for: Mapping[str, Any], steered: SteeredHost, path: Path) 
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"preset {str(path)!r} has more than {MOST_BYTES} bytes")
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"preset {str(path)!r} cannot be read ({error.strerror}); give a file") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"preset {str(path)!r} is not whole JSON ({error}); save it again") from error
+    record = read_json(path, "preset", most_bytes=MOST_BYTES, expected="a file", remedy="save it again")
     if not isinstance(record, dict) or record.get("kind") != KIND or record.get("schema_version") != _SCHEMA_VERSION:
         raise ValueError(
             f"{str(path)!r} is no steering preset of version {_SCHEMA_VERSION}; save one with --save-preset"
