@@ -36,4 +36,4 @@ def _of_part(part: CorpusPart) -> str | None:
     if part.restricted:
         return "restricted=true"
     method = corpus_method(part, "is_restricted")
-    return f"{part.source} itself" if method is not None and method(part.source.partition(":")[2]) else None
+    return f"{part.source} itself" if method is not None and method(part.inner) else None

@@ -10,7 +10,7 @@ from experiments.domain_vs_broad.feature_tables import overlap_table, use_table
 from experiments.domain_vs_broad.figures import curve_figure
 from experiments.domain_vs_broad.listing import listed_section
 from experiments.domain_vs_broad.measures.measuring import seconds_of_measures
-from experiments.domain_vs_broad.measures.sections import measure_findings, measure_sections
+from experiments.domain_vs_broad.measures.sections import measure_findings, measure_sections, measured_hosts
 from experiments.domain_vs_broad.running import Matrix
 from experiments.domain_vs_broad.table_figures import class_figure, overlap_figure, two_by_two_figure
 from experiments.domain_vs_broad.tables import class_table, host_table, matched_table, two_by_two_table
@@ -35,12 +35,13 @@ def matrix_report(matrix: Matrix) -> Report:
     """
     profile = matrix.profile
     comparisons = [Comparison(matrix, name) for name, _ in profile.hosts]
+    measured = measured_hosts(matrix)
     return Report(
         experiment="domain-vs-broad",
         profile=profile.name,
         title=TITLE if profile.label is None else f"{TITLE} ({profile.label})",
         claim=CLAIM,
-        findings=(*_findings(comparisons[-1]), *measure_findings(matrix)),
+        findings=(*_findings(comparisons[-1]), *measure_findings(measured)),
         warnings=(profile.warning,),
         config=profile.to_json(),
         seconds=_seconds(matrix),
@@ -48,7 +49,7 @@ def matrix_report(matrix: Matrix) -> Report:
             *_two_by_two_section(comparisons),
             *(_host_section(each) for each in comparisons),
             _feature_section(comparisons),
-            *(() if profile.measured is None else measure_sections(matrix)),
+            *(() if profile.measured is None else measure_sections(measured)),
             *_adaptation_section(comparisons),
             Section("Arms and text", tables=(_arm_table(matrix), _text_table(matrix))),
             *_cost_section(matrix),

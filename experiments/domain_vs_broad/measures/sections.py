@@ -13,16 +13,20 @@ from experiments.domain_vs_broad.measures.rule_tables import rule_table
 from experiments.domain_vs_broad.running import Matrix
 from experiments.report.contents import Figure, Section, Table
 
-__all__ = ["measure_findings", "measure_sections"]
+__all__ = ["measure_findings", "measure_sections", "measured_hosts"]
 
 TableOf = Callable[[MeasuredHost], Table | None]
 FigureOf = Callable[[MeasuredHost], Figure | None]
 
 
-def measure_sections(matrix: Matrix) -> tuple[Section, ...]:
+def measured_hosts(matrix: Matrix) -> list[MeasuredHost]:
+    """What was measured in each host; records are read once, so that all of a report should be made of the same."""
+    return [MeasuredHost(matrix, name) for name, _ in matrix.profile.hosts]
+
+
+def measure_sections(hosts: Sequence[MeasuredHost]) -> tuple[Section, ...]:
     """One for each kind of measure; where none of the dictionaries has it, the section says why in a line."""
-    hosts = [MeasuredHost(matrix, name) for name, _ in matrix.profile.hosts]
-    l0 = middle_of(matrix.profile.l0)
+    l0 = middle_of(hosts[0].matrix.profile.l0)
     return (
         _section(
             "What kind of error is left",
@@ -63,9 +67,9 @@ def measure_sections(matrix: Matrix) -> tuple[Section, ...]:
     )
 
 
-def measure_findings(matrix: Matrix) -> tuple[str, ...]:
+def measure_findings(hosts: Sequence[MeasuredHost]) -> tuple[str, ...]:
     """What the last host says, in a sentence or none."""
-    return tuple(beyond_nulls_findings(MeasuredHost(matrix, matrix.profile.hosts[-1][0])))
+    return tuple(beyond_nulls_findings(hosts[-1]))
 
 
 def _section(

@@ -17,7 +17,7 @@ from experiments.domain_vs_broad.measures.measuring import (
     seconds_of_measures,
 )
 from experiments.domain_vs_broad.measures.ratios import error_share, rules
-from experiments.domain_vs_broad.measures.sections import measure_findings, measure_sections
+from experiments.domain_vs_broad.measures.sections import measure_findings, measure_sections, measured_hosts
 from experiments.domain_vs_broad.reporting import matrix_report
 from experiments.domain_vs_broad.running import Matrix, run_matrix
 from experiments.report.report_files import read_report, write_report
@@ -25,7 +25,7 @@ from experiments.report.report_files import read_report, write_report
 
 @pytest.fixture
 def tables(measured):
-    return {table.name: table for section in measure_sections(measured) for table in section.tables}
+    return {table.name: table for section in measure_sections(measured_hosts(measured)) for table in section.tables}
 
 
 def test_every_dictionary_has_its_record_and_the_trained_nulls_too(measured):
@@ -110,7 +110,7 @@ def test_what_is_beyond_nulls_is_the_difference_and_a_finding(measured, tables):
         row = rows[f"lexical balanced accuracy less {title}"]
         assert row["domain"].value == pytest.approx(of("domain", metric) - null)
     assert not any(label.startswith("localisation") for label in rows)
-    [finding] = measure_findings(measured)
+    [finding] = measure_findings(measured_hosts(measured))
     assert finding.startswith(f"Of {len(rows)} nulls of scores of features")
 
 
@@ -119,13 +119,13 @@ def test_a_dictionary_without_a_part_is_named(measured, tmp_path):
     again = Matrix(measured.profile, tmp_path / "work")
     path = again.cell_directory(again.cells[1]) / "measures.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"residual": {"reason": "a test took it"}}))
-    section = measure_sections(again)[0]
+    section = measure_sections(measured_hosts(again))[0]
     assert "of a dictionary of `broad`, host after adaptation, is left out: a test took it." in section.text
     assert not any(row.label.startswith("broad") for row in section.tables[0].rows)
 
 
 def test_what_the_text_does_not_know_is_left_out_with_a_line(measured):
-    sections = {section.title: section for section in measure_sections(measured)}
+    sections = {section.title: section for section in measure_sections(measured_hosts(measured))}
     section = sections["Do features fire where their concepts are told"]
     assert section.tables == ()
     assert "is left out: the corpus does not say what its texts express." in section.text
@@ -133,10 +133,10 @@ def test_what_the_text_does_not_know_is_left_out_with_a_line(measured):
 
 def test_a_matrix_that_was_not_measured_says_so(matrix, tmp_path):
     unmeasured = Matrix(matrix.profile, tmp_path)
-    sections = measure_sections(unmeasured)
+    sections = measure_sections(measured_hosts(unmeasured))
     assert all(section.tables == () for section in sections)
     assert "it was not measured yet" in sections[0].text
-    assert measure_findings(unmeasured) == ()
+    assert measure_findings(measured_hosts(unmeasured)) == ()
 
 
 def test_a_dictionary_on_too_little_text_keeps_the_reason(measured, tmp_path):
