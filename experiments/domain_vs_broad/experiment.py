@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from experiments.costs import recorded_cost
 from experiments.domain_vs_broad.cost_plan import cost_text
-from experiments.domain_vs_broad.costs import recorded_cost
 from experiments.domain_vs_broad.matrix import plan_text
 from experiments.domain_vs_broad.measures.measuring import measure_matrix, measures_plan
 from experiments.domain_vs_broad.profiles import profile_of

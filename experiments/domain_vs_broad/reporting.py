@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
+from experiments.costs import cost_table
 from experiments.domain_vs_broad.arms import ARMS, BROAD
 from experiments.domain_vs_broad.cell_evaluation import TEXTS
 from experiments.domain_vs_broad.comparison import ONE_L0, Comparison
-from experiments.domain_vs_broad.costs import cost_table
 from experiments.domain_vs_broad.feature_tables import overlap_table, use_table
 from experiments.domain_vs_broad.figures import curve_figure
 from experiments.domain_vs_broad.listing import listed_section
@@ -25,6 +25,7 @@ CLAIM = (
     "Do dictionaries trained on a domain's text reconstruct that domain better than broad ones of equal width, tokens "
     "and L0, and at what cost elsewhere? (The question of arXiv 2508.09363; the definitions are this project's.)"
 )
+STAGES = "Hosts: making and adapting them. Cells: loading hosts, harvest, training, evaluation."
 
 
 def matrix_report(matrix: Matrix) -> Report:
@@ -89,7 +90,7 @@ def _feature_section(comparisons: list[Comparison]) -> Section:
 
 
 def _cost_section(matrix: Matrix) -> Iterator[Section]:
-    if (table := cost_table(matrix.directory)) is not None:
+    if (table := cost_table(matrix.directory, STAGES)) is not None:
         yield Section("Cost", tables=(table,))
 
 

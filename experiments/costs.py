@@ -26,8 +26,13 @@ def recorded_cost(work: Path, stage: str) -> Iterator[None]:
         part.write_text(json.dumps([*_entries(work), entry], indent=1) + "\n", "utf-8")
 
 
-def cost_table(work: Path) -> Table | None:
-    """Seconds and most memory of each stage; None where none was noted."""
+def cost_table(work: Path, stages: str) -> Table | None:
+    """Seconds and most memory of each stage; None where none was noted.
+
+    Args:
+        work: Of the run.
+        stages: What they are, as sentences.
+    """
     if not (entries := _entries(work)):
         return None
     rows = []
@@ -40,8 +45,8 @@ def cost_table(work: Path) -> Table | None:
         "What it cost",
         ("seconds", "peak GB"),
         tuple(rows),
-        note="Hosts: making and adapting them. Cells: loading hosts, harvest, training, evaluation. Peak: the most "
-        "memory of the process until the stage had ended, mapped files included. One run: no null, no interval.",
+        note=f"{stages} Peak: the most memory of the process until the stage had ended, mapped files included. One run: "
+        "no null, no interval.",
     )
 
 
