@@ -45,8 +45,8 @@ def cost_table(work: Path, stages: str) -> Table | None:
         "What it cost",
         ("seconds", "peak GB"),
         tuple(rows),
-        note=f"{stages} Peak: the most memory of the process until the stage had ended, mapped files included. One run: "
-        "no null, no interval.",
+        note=f"{stages} Peak: the most memory of the process until the stage had ended, mapped files included. One "
+        "run: no null, no interval.",
     )
 
 

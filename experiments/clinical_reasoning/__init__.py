@@ -1,1 +1,1 @@
-"""Do domain features mediate clinical reasoning: vignettes that differ in one thing, and controls that could kill the claim."""
+"""Do domain features mediate clinical reasoning: vignettes that differ in one thing, and controls that could refute it."""
