@@ -11,7 +11,7 @@ from experiments.peak_memory import peak_gigabytes
 from experiments.report.contents import Row, Table
 from sae.written_whole import written_whole
 
-__all__ = ["cost_table", "recorded_cost"]
+__all__ = ["cost_table", "recorded_cost", "recorded_seconds"]
 
 COSTS = "costs.json"
 
@@ -24,6 +24,14 @@ def recorded_cost(work: Path, stage: str) -> Iterator[None]:
     entry = {"stage": stage, "seconds": time.perf_counter() - started, "peak_gigabytes": peak_gigabytes()}
     with written_whole(work / COSTS) as part:
         part.write_text(json.dumps([*_entries(work), entry], indent=1) + "\n", "utf-8")
+
+
+def recorded_seconds(work: Path) -> dict[str, float]:
+    """Of each stage, all parts of the run together."""
+    found: dict[str, float] = {}
+    for entry in _entries(work):
+        found[entry["stage"]] = found.get(entry["stage"], 0.0) + entry["seconds"]
+    return found
 
 
 def cost_table(work: Path, stages: str) -> Table | None:

@@ -15,7 +15,7 @@ class Experiment:
         name: As in `experiments run NAME`.
         claim: What it is about.
         command: An example that runs it.
-        module: For `experiments run`: has `plan` and `run`; None for an experiment with commands of its own.
+        module: For `experiments run`: has `plan`, `run` and `OPTIONS`; None for an experiment with commands of its own.
     """
 
     name: str
@@ -45,6 +45,12 @@ EXPERIMENTS = (
         "dictionaries trained on a domain's text are better there than broad ones, all else equal",
         "experiments run domain-vs-broad --profile clinic",
         "experiments.domain_vs_broad.experiment",
+    ),
+    Experiment(
+        "clinical-reasoning",
+        "domain features causally mediate clinical answers, and circuits of them name the findings that decide",
+        "experiments run clinical-reasoning",
+        "experiments.clinical_reasoning.experiment",
     ),
 )
 

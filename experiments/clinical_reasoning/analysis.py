@@ -8,7 +8,11 @@ from typing import Any, Protocol, cast
 from experiments.clinical_reasoning.subject import Subject
 from experiments.report.contents import Section
 
-__all__ = ["ANALYSES", "Analysis", "AnalysisCode", "Presented"]
+__all__ = ["ANALYSES", "Analysis", "AnalysisCode", "NothingToAnalyseError", "Presented"]
+
+
+class NothingToAnalyseError(ValueError):
+    """A subject has no case for an analysis; the message says what is missing. The report says so, and goes on."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class AnalysisCode(Protocol):
         """What was found, as JSON: raw enough that `present` needs no model.
 
         Raises:
-            ValueError: The subject has nothing to analyse, such as no pair that the model answers right.
+            NothingToAnalyseError: The subject has no case for it, such as no pair that the model answers right.
         """
 
     def present(self, record: Mapping[str, Any]) -> Presented:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.clinical_reasoning.analysis import Analysis
+from experiments.clinical_reasoning.analysis import Analysis, NothingToAnalyseError
 from experiments.clinical_reasoning.subject import Subject
 from experiments.costs import recorded_cost
 from sae.written_whole import written_whole
 
-__all__ = ["Task", "plan_text", "run_tasks"]
+__all__ = ["NOT_MEASURED", "Task", "plan_text", "run_tasks"]
+
+NOT_MEASURED = "not_measured"
+"""Key of the reason, in a record that holds nothing else."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Task:
 
     Attributes:
         analysis: Which.
-        subject: Name of the model that it is run on.
+        subject: What it is run on: model, dictionaries and pairs, in words.
         size: Units.
         seed: Of everything that is drawn.
     """
@@ -77,7 +80,7 @@ def run_tasks(
             subject = subject or subject_of()
             tell(f"{task.analysis.name}: {task.analysis.title}")
             with recorded_cost(work, task.analysis.name):
-                record = task.analysis.code.measure(subject, size=task.size, seed=task.seed)
+                record = _measured(task, subject)
             with written_whole(task.path(work)) as part:
                 content = {"settings": task.settings, "record": record}
                 part.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
@@ -85,3 +88,11 @@ def run_tasks(
             assert record is not None, "it was just written"
         records[task.analysis.name] = record
     return records
+
+
+def _measured(task: Task, subject: Subject) -> dict[str, Any]:
+    """The record, or why there is none."""
+    try:
+        return task.analysis.code.measure(subject, size=task.size, seed=task.seed)
+    except NothingToAnalyseError as error:
+        return {NOT_MEASURED: str(error)}

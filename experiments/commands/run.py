@@ -29,6 +29,16 @@ __all__ = ["run"]
     default=None,
     help="Where a run of another profile built the same hosts, its WORK/hosts [default: built if missing].",
 )
+@click.option("--model", default=None, help="Of profile `own`: bundled name, directory or hub id.")
+@click.option("--saes", default=None, help="Of profile `own`: directory or sae-lens release [default: the model's].")
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    help="Of profile `own`: vignettes that differ in one thing, as lines of JSON.",
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Of an experiment of several analyses: run this one.")
+@click.option("--scale", type=click.FloatRange(min=0, min_open=True), default=None, help="Times the default cases.")
 @click.option("--out", type=click.Path(path_type=Path), default=None, help="Of the report [default: WORK/report].")
 @click.option("--device", default="auto", help="auto, cpu, cuda.")
 @click.option("--dry-run", is_flag=True, help="Say what there is to do and what it costs, and stop.")
@@ -44,11 +54,16 @@ def run(
 
     module = find_experiment(name).load()
     work = work or Path("runs") / f"{name}-{profile}"
-    common = {"work": work, "seeds": options["seeds"], "data": options["data"], "hosts": options["hosts"]}
+    device = options.pop("device")
+    given = {option: value for option, value in options.items() if value not in (None, ())}
+    for option in given:
+        if option not in module.OPTIONS:
+            taken = ", ".join(f"--{each}" for each in module.OPTIONS)
+            raise ValueError(f"experiment {name!r} takes no --{option}, expected some of: {taken}")
     if dry_run:
-        click.echo(module.plan(profile, **common))
+        click.echo(module.plan(profile, work=work, **given))
         return
-    report = module.run(profile, **common, device=options["device"], tell=lambda text: click.echo(text, err=True))
+    report = module.run(profile, work=work, **given, device=device, tell=lambda text: click.echo(text, err=True))
     directory = out or work / "report"
     write_report(report, directory)
     if as_json:

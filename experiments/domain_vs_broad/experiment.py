@@ -13,7 +13,10 @@ from experiments.domain_vs_broad.running import Matrix, nulls_plan, run_matrix
 from experiments.domain_vs_broad.texts import check_texts
 from experiments.report.contents import Report
 
-__all__ = ["plan", "run"]
+__all__ = ["OPTIONS", "plan", "run"]
+
+OPTIONS = ("seeds", "data", "hosts")
+"""Of `experiments run`, beside those that every experiment takes."""
 
 
 def plan(
