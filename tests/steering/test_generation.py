@@ -287,3 +287,13 @@ def test_a_model_of_stories_is_steered_by_definition(stories_host):
     for row, prompt, each in zip(rows, prompts, specs, strict=True):
         expected = oracle_generate(stories_host._model, prompt, each, saes, n=12, bos=1, end=[2])
         assert row.new_ids.tolist() == expected
+
+
+def test_captured_activations_are_those_after_the_edit(steered, prompts):
+    site = SITES[0]
+    moved = spec("resid_post.0/3:add=3@last")
+    plain, edited = steered.forward([prompts[0]] * 2, [PLAIN, moved], capture=[site]).activations[site]
+    expected = plain.clone()
+    expected[-1] += 3 * SAES[site].W_dec[3]
+    torch.testing.assert_close(edited, expected)
+    assert not steered.forward([prompts[0]], [PLAIN]).activations
