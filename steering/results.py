@@ -105,7 +105,7 @@ class SteeredLogits:
         batch: The prompts, each with its continuation, padded on the left.
         logits: Of the last positions that were asked for.
         steered: What steering came to, row by row.
-        activations: At the sites that were asked for, after the edits.
+        activations: At the sites that were asked for, at all positions, after any edit.
     """
 
     batch: TokenBatch

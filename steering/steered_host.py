@@ -1,6 +1,6 @@
 """A host whose sequences are steered, each in its own way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class SteeredHost:
         continuations: Sequence[Int[Tensor, " _"]] | None = None,
         *,
         logits_to_keep: int = 0,
-        capture: Sequence[Site] = (),
+        capture: Collection[Site] = (),
     ) -> SteeredLogits:
         """Run prompts with given continuations once, steered as if the model had written these itself.
 
@@ -83,7 +83,7 @@ class SteeredHost:
             specs: One a row.
             continuations: Tokens after each prompt; none by default.
             logits_to_keep: Return the logits of this many last positions; 0 for all.
-            capture: Sites whose activations to return, as they are after the edits.
+            capture: Sites whose activations to return.
 
         Raises:
             ValueError: As for `generate`.

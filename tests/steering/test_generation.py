@@ -55,6 +55,16 @@ MIXED = [
 ]
 
 
+def test_activations_are_those_after_the_edit(steered, prompts):
+    edits = [spec("resid_post.0/3:add=3"), PLAIN]
+    found = steered.forward([prompts[0]] * 2, edits, capture=SITES).activations
+    shift = found[SITES[0]][0, 1:] - found[SITES[0]][1, 1:]
+    torch.testing.assert_close(shift, 3 * SAES[SITES[0]].W_dec[3].expand_as(shift), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(found[SITES[2]][0, 1:], found[SITES[2]][1, 1:])
+    plain = steered.host.capture(steered.host.batch([prompts[0].ids]), SITES)
+    torch.testing.assert_close(found[SITES[2]][1], plain[SITES[2]][0])
+
+
 def test_a_batch_of_unlike_specs_is_each_row_by_definition(steered, model, prompts):
     rows = steered.generate(prompts, MIXED, max_new_tokens=10)
     for row, prompt, each in zip(rows, prompts, MIXED, strict=True):
@@ -287,13 +297,3 @@ def test_a_model_of_stories_is_steered_by_definition(stories_host):
     for row, prompt, each in zip(rows, prompts, specs, strict=True):
         expected = oracle_generate(stories_host._model, prompt, each, saes, n=12, bos=1, end=[2])
         assert row.new_ids.tolist() == expected
-
-
-def test_captured_activations_are_those_after_the_edit(steered, prompts):
-    site = SITES[0]
-    moved = spec("resid_post.0/3:add=3@last")
-    plain, edited = steered.forward([prompts[0]] * 2, [PLAIN, moved], capture=[site]).activations[site]
-    expected = plain.clone()
-    expected[-1] += 3 * SAES[site].W_dec[3]
-    torch.testing.assert_close(edited, expected)
-    assert not steered.forward([prompts[0]], [PLAIN]).activations
