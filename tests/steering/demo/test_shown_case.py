@@ -94,7 +94,8 @@ def test_activations_are_read_where_the_edit_has_been_made(steered, model, promp
         new = oracle_generate(model, prompt, spec, SAES, n=6, bos=BOS, end=[EOS])
         with torch.no_grad(), plain_hooks(model, {SITE: edit}):
             model(input_ids=torch.cat([prompt.ids, torch.tensor(new)])[None], use_cache=False)
-        kept = [value for value, token in zip(seen["acts"].tolist(), [*prompt.ids.tolist(), *new], strict=True) if token > 3]
+        ids = [*prompt.ids.tolist(), *new]
+        kept = [value for value, token in zip(seen["acts"].tolist(), ids, strict=True) if token > 3]
         assert [token.activation for token in text.tokens] == pytest.approx(kept, rel=1e-4, abs=1e-5)
 
 
