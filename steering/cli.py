@@ -6,6 +6,7 @@ from sae.command_line import Program
 from steering.commands.chat import chat
 from steering.commands.from_circuit import from_circuit
 from steering.commands.generate import EXAMPLE, generate
+from steering.commands.sweep import sweep
 
 __all__ = ["main"]
 
@@ -16,5 +17,5 @@ def main() -> None:
     """Change what a model does along its features."""
 
 
-for command in (generate, chat, from_circuit):
+for command in (generate, chat, from_circuit, sweep):
     main.add_command(command)
