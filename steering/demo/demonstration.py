@@ -1,14 +1,22 @@
-"""What a demonstration shows: a case at several strengths, how often the same works elsewhere, and what else it does."""
+"""What a demonstration shows: a case at several strengths, how often the same works elsewhere, what else it does."""
 
 from dataclasses import dataclass
 from typing import Any
 
+from sae.dictionary.labels import FeatureLabel
 from sae.measurement import Measurement
 from steering.demo.shown_case import ShownText
 from steering.demo.word_differences import changed_tokens
 from steering.directions import Feature
 
-__all__ = ["WARNING", "Candidate", "Choice", "Demonstration", "EffectCurve"]
+__all__ = ["UNIT_MEANINGS", "WARNING", "Candidate", "Choice", "Demonstration", "EffectCurve"]
+
+UNIT_MEANINGS = {
+    "max_act": "the feature's largest activation on reference text",
+    "resid": "a change as long as the site's median activation",
+    "sigma": "one standard deviation of the stream along the feature",
+    "raw": "one unit of activation",
+}
 
 WARNING = "A research tool on synthetic vignettes. Not for care."
 
@@ -96,30 +104,28 @@ class Demonstration:
         target: What the model is brought to say.
         answer: The likeliest next token without steering.
         feature: What is moved.
+        null: A random feature that is active about as often.
         label: What the feature stands for, if that is known.
-        label_f1: How well, 0 to 1.
         unit: Of the strengths.
         texts: The case at every strength, the first of them 0.
         chosen: Which of them was chosen, on other cases.
-        max_act: The feature's largest activation on reference text, raw.
+        max_act: The feature's largest activation on reference text, raw; None where it is active on none.
         curves: The target's rate first.
         choice: How all this was chosen.
-        sources: What units and rates were measured on, in words.
     """
 
     prompt: str
     target: str
     answer: str
     feature: Feature
-    label: str | None
-    label_f1: float | None
+    null: Feature
+    label: FeatureLabel | None
     unit: str
     texts: tuple[ShownText, ...]
     chosen: int
-    max_act: float
+    max_act: float | None
     curves: tuple[EffectCurve, ...]
     choice: Choice
-    sources: tuple[str, ...]
 
     @property
     def strengths(self) -> tuple[float, ...]:
@@ -138,15 +144,15 @@ class Demonstration:
             "target": self.target,
             "answer": self.answer,
             "feature": self.feature.name,
-            "label": self.label,
-            "label_f1": self.label_f1,
+            "null": self.null.name,
+            "label": None if self.label is None else self.label.text,
+            "label_f1": None if self.label is None else self.label.f1,
             "unit": self.unit,
             "chosen": self.chosen,
             "max_act": self.max_act,
             "texts": [self._text_json(index) for index in range(len(self.texts))],
             "curves": [curve.to_json() for curve in self.curves],
             "choice": self.choice.to_json(),
-            "sources": list(self.sources),
             "warning": WARNING,
         }
 
@@ -169,4 +175,3 @@ class Demonstration:
     def _text_json(self, index: int) -> dict[str, Any]:
         plain, steered = self.differences(index)
         return {**self.texts[index].to_json(), "differs": steered, "plain_differs": plain}
-

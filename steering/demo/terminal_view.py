@@ -9,21 +9,15 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sae.measurement import Measurement
+from sae.measurement_text import plain, with_interval
 from sae.token_text import readable_token, visible_text
-from steering.demo.demonstration import WARNING, Demonstration, EffectCurve
+from steering.demo.demonstration import UNIT_MEANINGS, WARNING, Demonstration, EffectCurve
 from steering.demo.shown_case import ShownToken
 
 __all__ = ["render_demonstration"]
 
 POSITIVE, NEGATIVE, FAINT = "bright_blue", "dark_orange", "dim"
 BAR_WIDTH = 16
-UNIT_MEANINGS = {
-    "max_act": "the feature's largest activation on reference text",
-    "resid": "a change as long as the site's median activation",
-    "sigma": "one standard deviation of the stream along the feature",
-    "raw": "one unit of activation",
-}
 
 
 def render_demonstration(shown: Demonstration) -> RenderableType:
@@ -34,13 +28,13 @@ def render_demonstration(shown: Demonstration) -> RenderableType:
         _strengths(shown),
         _key(shown),
         _effects(shown),
-        *(Text(words, style=FAINT) for words in (*shown.choice.words, *shown.sources)),
+        *(Text(words, style=FAINT) for words in shown.choice.words),
         Text(WARNING, style=NEGATIVE),
     )
 
 
 def _heading(shown: Demonstration) -> Text:
-    label = f" ({readable_token(shown.label)}, F1 {shown.label_f1:.2f})" if shown.label and shown.label_f1 else ""
+    label = f" ({readable_token(shown.label.text)}, F1 {shown.label.f1:.2f})" if shown.label else ""
     heading = Text(f"“{readable_token(shown.answer)}” → “{readable_token(shown.target)}”", style="bold")
     heading.append(f"  {shown.feature.name}{label} added at the prompt's last token\n", style="not bold")
     return heading.append(visible_text(shown.prompt), style="dim not bold")
@@ -83,7 +77,7 @@ def _strengths(shown: Demonstration) -> Table:
             f"{shown.strengths[index]:g}",
             f"{text.target_probability:.2f}",
             Bar(1.0, 0.0, text.target_probability, width=BAR_WIDTH, color=POSITIVE),
-            *(_value(curve.of_feature[index]) for curve in (rate, *others[:1])),
+            *(plain(curve.of_feature[index]) for curve in (rate, *others[:1])),
             "" if text.edit.norm_ratio is None else f"{text.edit.norm_ratio:.2f}",
             visible_text(text.written),
             style="bold" if index == shown.chosen else None,
@@ -97,7 +91,10 @@ def _key(shown: Demonstration) -> Text:
     lines = [
         f"p: probability that “{readable_token(shown.target)}” comes next in this case",
         f"rate: {rate.title[0].lower()}{rate.title[1:]}, share of {rate.of_feature[0].n}",
-        *(f"KL: {curve.title.removeprefix('KL ')}, {curve.unit}" for curve in others[:1]),
+        *(
+            f"KL: KL(steered ‖ plain) of unrelated text, {curve.title.partition(', ')[2]}, {curve.unit} a token"
+            for curve in others[:1]
+        ),
         f"bold: the strength chosen on other cases; 1 {shown.unit} is {UNIT_MEANINGS[shown.unit]}",
     ]
     return Text("\n".join(lines) + "\n", style=FAINT)
@@ -118,14 +115,4 @@ def _effects(shown: Demonstration) -> Table:
 
 def _effect(curve: EffectCurve, index: int) -> list[str]:
     feature, null = curve.of_feature[index], curve.of_null[index]
-    return [curve.title, _interval(feature), _interval(null), curve.unit or "share", str(feature.n)]
-
-
-def _interval(measured: Measurement) -> str:
-    if measured.low is None or measured.high is None:
-        return _value(measured)
-    return f"{_value(measured)} [{measured.low:.2f}, {measured.high:.2f}]"
-
-
-def _value(measured: Measurement) -> str:
-    return "–" if measured.value is None else f"{measured.value:.2f}"
+    return [curve.title, with_interval(feature), with_interval(null), curve.unit or "share", str(feature.n)]

@@ -77,7 +77,7 @@ function setUpCurves() {
     make("li", {}, make("i"), `${report.feature}, with 95 % intervals`),
     make("li", { class: "null" }, make("i"), report.null_name));
   at("curves").append(...drawn.map(curveFigure));
-  at("curves").after(legend, make("p", { class: "note" }, `Horizontal: strength in ${report.unit}. ${report.sources.join(" ")}`));
+  at("curves").after(legend, make("p", { class: "note" }, `Horizontal: strength in ${report.unit}; ${report.unit_words}`));
   addEventListener("resize", drawCharts);
   strength.follow(drawCharts);
 }
