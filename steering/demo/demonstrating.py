@@ -6,6 +6,7 @@ from itertools import chain, islice
 
 import torch
 
+from sae.corpora import read_corpus
 from sae.corpus_knowledge import answer_prompts
 from sae.host.sites import Site
 from steering.baseline_directions import random_feature
@@ -18,6 +19,7 @@ from steering.dictionaries import Dictionaries
 from steering.directions import Feature
 from steering.interventions import Intervention, SteeringSpec
 from steering.positions import PromptTokens, read_prompt
+from steering.risk_card import RiskCard, risk_cards
 from steering.steered_host import SteeredHost
 from steering.sweep.choosing import chosen_strength
 from steering.sweep.prompts import TargetPrompts, target_prompts
@@ -81,6 +83,7 @@ def demonstrate(steered: SteeredHost, settings: DemoSettings, *, texts: Iterable
         max_act=dictionaries.unit_sizes(feature).sizes.get("max_act"),
         curves=effect_curves(moved, of_null, asked, unrelated, seed=settings.seed),
         choice=_choice(settings, target, candidates, sites, asked),
+        card=_card(steered, feature, settings.seed),
     )
 
 
@@ -122,6 +125,15 @@ def _shown(
         follow_up=follow_up,
         max_new_tokens=settings.max_new_tokens,
     )
+
+
+def _card(steered: SteeredHost, feature: Feature, seed: int) -> RiskCard:
+    """From the text that units are measured by, as much of it."""
+    known = steered.dictionaries.references(feature.site)
+    assert not isinstance(known, str)  # a random feature has been drawn by it
+    texts = read_corpus(known.corpus, seed=seed)
+    [card] = risk_cards(steered, [feature], texts, n_tokens=known.n_tokens)
+    return card
 
 
 def _drawn_target(steered: SteeredHost, others: Sequence[str], answer_id: int, settings: DemoSettings) -> str:

@@ -8,6 +8,7 @@ from sae.measurement import Measurement
 from steering.demo.shown_case import ShownText
 from steering.demo.word_differences import changed_tokens
 from steering.directions import Feature
+from steering.risk_card import RiskCard
 
 __all__ = ["UNIT_MEANINGS", "WARNING", "Candidate", "Choice", "Demonstration", "EffectCurve"]
 
@@ -112,6 +113,7 @@ class Demonstration:
         max_act: The feature's largest activation on reference text, raw; None where it is active on none.
         curves: The target's rate first.
         choice: How all this was chosen.
+        card: The feature's footprint.
     """
 
     prompt: str
@@ -126,6 +128,7 @@ class Demonstration:
     max_act: float | None
     curves: tuple[EffectCurve, ...]
     choice: Choice
+    card: RiskCard
 
     @property
     def strengths(self) -> tuple[float, ...]:
@@ -153,6 +156,7 @@ class Demonstration:
             "texts": [self._text_json(index) for index in range(len(self.texts))],
             "curves": [curve.to_json() for curve in self.curves],
             "choice": self.choice.to_json(),
+            "card": self.card.to_json(),
             "warning": WARNING,
         }
 

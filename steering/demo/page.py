@@ -23,9 +23,9 @@ SCRIPTS = ("strength", "texts", "strip", "curves", "tables", "card", "demo")
 DRAWN = ("target_rate", "kl_off_target")
 """Curves that are drawn; all are in the table."""
 EFFECTS_NOTE = (
-    "KL is KL(steered ‖ plain) of the next token, the mean over a text's tokens; the edit acts at the last token of what "
-    "is shown of it. KL over the other answers leaves out the target and the answer without steering. Intervals are "
-    "95 %, over cases or texts."
+    "KL is KL(steered ‖ plain) of the next token, the mean over a text's tokens; the edit acts at the last token of "
+    "what is shown of it. KL over the other answers leaves out the target and the answer without steering. "
+    "Intervals are 95 %, over cases or texts."
 )
 
 
@@ -68,7 +68,7 @@ def _page_data(shown: Demonstration, record: Mapping[str, Any], command: Sequenc
         "null_name": f"random feature, active as often ({shown.null.name}), moved as far",
         "largest": shown.max_act or most or 1.0,
         "scale": "its largest on reference text" if shown.max_act else "the largest here",
-        "places": "Added at the prompt’s last token, where the answer is decided.",
+        "places": "Added at the prompt's last token, where the answer is decided.",
         "unit_words": f"1 {shown.unit} is {UNIT_MEANINGS[shown.unit]}.",
         "effects_note": EFFECTS_NOTE,
         "commands": _commands(shown, command),

@@ -28,6 +28,8 @@ def render_demonstration(shown: Demonstration) -> RenderableType:
         _strengths(shown),
         _key(shown),
         _effects(shown),
+        _card(shown),
+        Text(),
         *(Text(words, style=FAINT) for words in shown.choice.words),
         Text(WARNING, style=NEGATIVE),
     )
@@ -116,3 +118,21 @@ def _effects(shown: Demonstration) -> Table:
 def _effect(curve: EffectCurve, index: int) -> list[str]:
     feature, null = curve.of_feature[index], curve.of_null[index]
     return [curve.title, with_interval(feature), with_interval(null), curve.unit or "share", str(feature.n)]
+
+
+def _domain(curve: EffectCurve) -> str:
+    return curve.title.partition(", ")[2]
+
+
+def _card(shown: Demonstration) -> Table:
+    """The footprint of the feature, a line a fact."""
+    card = shown.card
+    view = Table.grid(padding=(0, 2))
+    for _ in range(2):
+        view.add_column(overflow="fold")
+    view.add_row("active on", f"{card.density:.2%} of {card.n_tokens:,} tokens")
+    for name, effects in (("makes likelier", card.promoted), ("less likely", card.suppressed)):
+        view.add_row(name, ", ".join(f"{readable_token(each.token)} {each.logit:+.2f}" for each in effects))
+    together = [f"{each.feature} ({readable_token(each.label or '?')}) {each.overlap:.0%}" for each in card.co_firing]
+    view.add_row("active together with", ", ".join(together) or "nothing")
+    return view
