@@ -35,7 +35,8 @@ def test_a_sweep_is_files_and_one_object(tmp_path):
     assert json.loads((out / "sweep.json").read_text()) == found
     assert (out / "sweep.png").stat().st_size > 10_000
     assert [(row["method"], row["strength"], row["unit"]) for row in found["rows"]] == [
-        (method, strength, "resid") for method in ("feature", "random direction") for strength in (0.0, 2.0)
+        *(("feature", strength, "resid") for strength in (0.0, 2.0)),
+        *(("random direction", strength, "resid") for strength in (0.0, 2.0, 4.0, 8.0)),
     ]
     plain, strong = found["rows"][:2]
     assert (plain["target_rate"], plain["kl_off_target"], plain["delta_ce"]) == (0, 0, 0)

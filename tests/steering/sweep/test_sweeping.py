@@ -71,7 +71,7 @@ def test_a_direction_that_does_nothing_is_not_taken_for_an_effect(steered, corpu
 
 def test_random_baselines_find_nothing(planted):
     for method in planted.methods[2:]:
-        assert method.of_prompts["is_top"][:-1].mean() < 0.2
+        assert method.of_prompts["is_top"][: len(STRENGTHS)].mean() < 0.2
 
 
 def test_strength_0_changes_nothing_in_any_method(planted):
