@@ -25,6 +25,7 @@ NULL_COLOURS = ("#616e7c", "#9aa5b1")
 WIDTH, HEIGHT, DOTS_PER_INCH = 13.0, 5.0, 150
 """Inches."""
 USABLE = "#eef4ec"
+STEPS = 24
 KL_TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 STRENGTH_PANELS = {
     "target_rate": "target rate",
@@ -71,13 +72,14 @@ def _draw_methods(axes: Axes, record: Record) -> None:
         rows = [row for row in record["rows"] if row["method"] == name]
         is_first, is_null = name == names[0], name in NULLS
         colour = next(nulls if is_null else colours)
-        x, y = [row["kl_off_target"] for row in rows], [row["target_rate"] for row in rows]
-        style: dict[str, Any] = {"ls": (0, (4, 1.6)) if is_null else "-", "lw": 2.4 if is_first else 1.5}
-        axes.plot(
-            x, y, "o", color=colour, label=name, ms=4.5 if is_first else 3.2, zorder=4 if is_first else 3, **style
-        )
         low, high = zip(*(row["intervals"]["target_rate"] for row in rows), strict=True)
-        axes.fill_between(x, low, high, color=colour, alpha=0.13, lw=0)
+        x, y = (_between([row[key] for row in rows]) for key in ("kl_off_target", "target_rate"))
+        dash: Any = (0, (4, 1.6)) if is_null else "-"
+        axes.plot(x, y, ls=dash, color=colour, lw=2.4 if is_first else 1.5, zorder=4 if is_first else 3)
+        axes.plot(x[::STEPS], y[::STEPS], "o", color=colour, ms=4.5 if is_first else 3.2, zorder=4 if is_first else 3)
+        axes.plot([], [], marker="o", ms=3.5, ls=dash, color=colour, lw=2.4 if is_first else 1.5, label=name)
+        if None not in (*low, *high):
+            axes.fill_between(x, _between(low), _between(high), color=colour, alpha=0.13, lw=0)
     axes.set_xscale("function", functions=(_signed_root, _signed_square))
     axes.set_xlim(0, 1.04 * max(row["kl_off_target"] for row in record["rows"]))
     axes.set_ylim(-0.03, 1.03)
@@ -125,6 +127,12 @@ def _prepare(axes: Axes, title: str, below: str) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GUIDE)
+
+
+def _between(values: Sequence[float]) -> np.ndarray:
+    """With points between, since what is linear in strength is bent on a scale of square roots."""
+    at = np.arange((len(values) - 1) * STEPS + 1) / STEPS
+    return np.interp(at, np.arange(len(values)), values)
 
 
 def _signed_root(x: np.ndarray) -> np.ndarray:

@@ -32,7 +32,8 @@ WITH_INTERVAL = ("target rate", "off-target KL")
 LEGEND = (
     "log-odds and KL(steered || plain) in nats; off-target KL, delta CE, kept top-1 and features of later layers moved "
     "by more than their deviation: a token of unrelated text; KL of others: at the answer, without target and plain "
-    "answer; perplexity: of continuations under the plain model, against plain ones"
+    "answer; perplexity: of continuations under the plain model, against plain ones; an interval has no width where "
+    "all prompts agree"
 )
 
 
@@ -99,10 +100,11 @@ def _curves(record: Record, columns: Columns) -> Table:
 
 def _chosen(record: Record) -> Text:
     chosen, level = record["chosen"], record["equal_harm"]["kl_off_target"]
-    interval = written(level["value"], 3, [level["low"], level["high"]])
+    row = next(row for row in record["rows"] if row["strength"] == chosen["strength"])
+    by_domain = "; ".join(f"{domain} {_estimate(found, 3)}" for domain, found in row["kl_by_domain"].items())
     return Text(
-        f"chosen: {chosen['strength']:g} {chosen['unit']}, off-target KL {interval} nats a token; text is usable up to "
-        f"{chosen['usable_up_to']:g} {chosen['unit']}"
+        f"chosen: {chosen['strength']:g} {chosen['unit']} (text is usable up to {chosen['usable_up_to']:g}); off-target "
+        f"KL {_estimate(level, 3)} nats a token ({by_domain})"
     )
 
 
@@ -121,5 +123,7 @@ def _compared(record: Record) -> list[RenderableType]:
     return [*([table] if table.row_count else []), *unmet]
 
 
-def _estimate(measurement: Record | None) -> str:
-    return "" if measurement is None else written(measurement["value"], 2, [measurement["low"], measurement["high"]])
+def _estimate(measurement: Record | None, digits: int = 2) -> str:
+    if measurement is None:
+        return ""
+    return written(measurement["value"], digits, [measurement["low"], measurement["high"]])
