@@ -1,7 +1,8 @@
 """Whether steered text is still text: its perplexity under the plain model, how much it repeats, whether it breaks off.
 
-Everything is of the continuation alone; the prompt is neither counted nor shown to the plain model, which would
-otherwise score whether it would have said that there, and not whether it is language.
+Everything is of the continuation alone. The plain model sees the prompt, whose tokens are not counted, and neither is
+the first of the continuation, where steering acts on an answer: that the plain model would not have said that is the
+effect, and no flaw of the text.
 """
 
 import math
@@ -21,28 +22,28 @@ REPEATED = 4
 
 
 def continuation_losses(
-    host: HostModel, continuations: Sequence[Int[Tensor, " _"]]
-) -> list[Float64[Tensor, " predicted"]]:
-    """Cross-entropy of each token of some texts under the plain model, in nats, each text by itself.
+    host: HostModel, prompts: Sequence[Int[Tensor, " _"]], continuations: Sequence[Int[Tensor, " _"]]
+) -> list[Float64[Tensor, " counted"]]:
+    """Cross-entropy of each token of some continuations but the first under the plain model, in nats.
 
     Args:
         host: The model, unsteered.
-        continuations: Tokens; the first is predicted from BOS alone, or is not where the tokenizer has none.
+        prompts: Tokens before each, as the model is fed them, at least one.
+        continuations: Tokens.
 
     Returns:
-        One row a text; empty where nothing of it is predicted.
+        One row a continuation; empty where it has no second token.
     """
-    bos = host.tokenizer.bos_token_id
-    start = torch.tensor([] if bos is None else [bos], dtype=torch.long)
-    rows = [torch.cat([start, ids.long().cpu()]) for ids in continuations]
+    rows = [torch.cat([prompt, new.to(prompt)]) for prompt, new in zip(prompts, continuations, strict=True)]
     losses: list[Tensor] = [torch.zeros(0, dtype=torch.float64)] * len(rows)
-    scored = sorted((index for index, row in enumerate(rows) if len(row) > 1), key=lambda index: len(rows[index]))
-    for begin in range(0, len(scored), BATCH_ROWS):
-        chosen = scored[begin : begin + BATCH_ROWS]
+    counted = [index for index, new in enumerate(continuations) if len(new) > 1]
+    counted.sort(key=lambda index: len(rows[index]))
+    for begin in range(0, len(counted), BATCH_ROWS):
+        chosen = counted[begin : begin + BATCH_ROWS]
         logits = host.forward(host.batch([rows[index] for index in chosen])).logits
         for logits_of_row, index in zip(logits, chosen, strict=True):
-            predicting = logits_of_row[-len(rows[index]) : -1].double().log_softmax(-1)
-            following = rows[index][1:, None].to(predicting.device)
+            following = continuations[index][1:, None].to(logits.device)
+            predicting = logits_of_row[-len(following) - 1 : -1].double().log_softmax(-1)
             losses[index] = -predicting.gather(1, following)[:, 0].cpu()
     return losses
 

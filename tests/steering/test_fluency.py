@@ -32,15 +32,15 @@ def test_a_text_too_short_has_no_score(measure):
     assert math.isnan(measure(ids(4)))
 
 
-def test_losses_are_those_of_each_text_by_itself(tiny_host):
+def test_losses_are_those_of_what_follows_the_first_token(tiny_host):
+    prompts = [ids(1, 7, 9), ids(1, 4), ids(1, 4), ids(1, 30, 31, 32, 33)]
     texts = [ids(4, 5, 6), ids(9), ids(), ids(8, 8, 8, 8, 8)]
-    found = continuation_losses(tiny_host, texts)
-    for text, losses in zip(texts, found, strict=True):
-        assert len(losses) == len(text)
-        if len(text):
-            row = torch.cat([ids(1), text])
-            logits = tiny_host.forward(tiny_host.batch([row])).logits[0, :-1].double()
-            expected = torch.nn.functional.cross_entropy(logits, text, reduction="none")
+    found = continuation_losses(tiny_host, prompts, texts)
+    assert [len(losses) for losses in found] == [2, 0, 0, 4]
+    for prompt, text, losses in zip(prompts, texts, found, strict=True):
+        if len(losses):
+            logits = tiny_host.forward(tiny_host.batch([torch.cat([prompt, text])])).logits[0].double()
+            expected = torch.nn.functional.cross_entropy(logits[len(prompt) : -1], text[1:], reduction="none")
             torch.testing.assert_close(losses, expected, atol=1e-5, rtol=1e-5)
 
 
