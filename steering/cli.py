@@ -4,6 +4,7 @@ import click
 
 from sae.command_line import Program
 from steering.commands.chat import chat
+from steering.commands.find import find
 from steering.commands.from_circuit import from_circuit
 from steering.commands.generate import EXAMPLE, generate
 
@@ -16,5 +17,5 @@ def main() -> None:
     """Change what a model does along its features."""
 
 
-for command in (generate, chat, from_circuit):
+for command in (generate, chat, from_circuit, find):
     main.add_command(command)
