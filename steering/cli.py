@@ -7,6 +7,7 @@ from steering.commands.chat import chat
 from steering.commands.find import find
 from steering.commands.from_circuit import from_circuit
 from steering.commands.generate import EXAMPLE, generate
+from steering.commands.sweep import sweep
 
 __all__ = ["main"]
 
@@ -17,5 +18,9 @@ def main() -> None:
     """Change what a model does along its features."""
 
 
+<<<<<<< HEAD
 for command in (generate, chat, from_circuit, find):
+=======
+for command in (generate, chat, from_circuit, sweep):
+>>>>>>> sweep
     main.add_command(command)

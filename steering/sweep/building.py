@@ -18,6 +18,8 @@ HINTS = (0.0, 1.0, 2.0, 3.0)
 BIASES = (0.0, 2.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0)
 """In nats; the last leaves nothing else."""
 NULLS = ("random direction", "random feature")
+FURTHER = (2.0, 4.0)
+"""How much longer than the edit at its largest a null gets too: random directions do less harm by length."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,8 @@ def swept_methods(baseline: Baseline, strengths: Sequence[float], names: Sequenc
 def _along(name: str, baseline: Baseline, target: Target) -> SweptMethod:
     """Adding another direction, as long as the edit's and at the same tokens."""
     edit = replace(baseline.edit, target=target, operation="add", unit="resid", value=0.0)
-    return SweptMethod(DirectionMethod(name, baseline.steered, edit), baseline.lengths)
+    further = [factor * baseline.lengths[-1] for factor in FURTHER if name in NULLS]
+    return SweptMethod(DirectionMethod(name, baseline.steered, edit), (*baseline.lengths, *further))
 
 
 def _difference_of_means(baseline: Baseline) -> SweptMethod:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -45,6 +45,7 @@ class Continuation:
     has_ended: bool
 
 
+@runtime_checkable
 class Method(Protocol):
     """At strength 0 a method does nothing, to the bit."""
 

@@ -133,6 +133,11 @@ class Sweep:
             for index, strength in enumerate(method.strengths)
         ]
 
-    def _by_domain(self, method: MeasuredMethod, index: int) -> dict[str, float]:
-        is_of = {domain: torch.tensor([text.domain == domain for text in self.unrelated]) for domain in self.domains}
-        return {domain: float(method.of_texts["divergence"][index, mask].mean()) for domain, mask in is_of.items()}
+    def _by_domain(self, method: MeasuredMethod, index: int) -> dict[str, dict[str, Any]]:
+        """Off-target KL on the texts of each domain."""
+        found = {}
+        for domain in self.domains:
+            is_of = torch.tensor([text.domain == domain for text in self.unrelated])
+            statistic = mean_of_units(method.of_texts["divergence"][index : index + 1, is_of])
+            found[domain] = measured_curve(statistic, int(is_of.sum()), 1, seed=self.settings.seed + 1, unit="nats")[0]
+        return {domain: measurement.to_json() for domain, measurement in found.items()}

@@ -83,7 +83,7 @@ def _lengths(steered: SteeredHost, settings: SweepSettings) -> tuple[float, ...]
     sizes = steered.dictionaries.unit_sizes(settings.edit.target)
     coefficients = [sizes.coefficient(settings.edit.with_value(value)) for value in settings.ordered]
     lengths = [sizes.in_every_unit(coefficient)["resid"] for coefficient in coefficients]
-    found = tuple(abs(length) for length in lengths if length is not None)
+    found = tuple(float(f"{abs(length):.6g}") for length in lengths if length is not None)
     if len(found) < len(lengths):
         raise ValueError(f"other directions cannot be as long as {settings.edit}: {sizes.lacking['resid']}")
     return found
