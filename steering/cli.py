@@ -18,9 +18,5 @@ def main() -> None:
     """Change what a model does along its features."""
 
 
-<<<<<<< HEAD
-for command in (generate, chat, from_circuit, find):
-=======
-for command in (generate, chat, from_circuit, sweep):
->>>>>>> sweep
+for command in (generate, chat, from_circuit, find, sweep):
     main.add_command(command)

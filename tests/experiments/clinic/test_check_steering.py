@@ -21,7 +21,8 @@ def test_one_feature_gives_the_wanted_diagnosis_and_random_ones_do_not():
     assert len(given) == len(drugs) == 2
     for each in (*given, *drugs):
         assert each.passed, each
-        assert each.null is not None and each.null < 0.1
+        assert each.null is not None
+        assert each.null < 0.1
         assert each.low <= each.value <= each.high
     for site in details.values():
         assert site["divergence_ratio"]["value"] > 0
