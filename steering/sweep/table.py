@@ -103,8 +103,8 @@ def _chosen(record: Record) -> Text:
     row = next(row for row in record["rows"] if row["strength"] == chosen["strength"])
     by_domain = "; ".join(f"{domain} {_estimate(found, 3)}" for domain, found in row["kl_by_domain"].items())
     return Text(
-        f"chosen: {chosen['strength']:g} {chosen['unit']} (text is usable up to {chosen['usable_up_to']:g}); off-target "
-        f"KL {_estimate(level, 3)} nats a token ({by_domain})"
+        f"chosen: {chosen['strength']:g} {chosen['unit']} (text is usable up to {chosen['usable_up_to']:g}); "
+        f"off-target KL {_estimate(level, 3)} nats a token ({by_domain})"
     )
 
 
