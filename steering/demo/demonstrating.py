@@ -52,6 +52,8 @@ def demonstrate(steered: SteeredHost, settings: DemoSettings, *, texts: Iterable
             does not fit into the context.
     """
     dictionaries, host = steered.dictionaries, steered.host
+    if settings.feature:
+        dictionaries.direction(settings.feature)
     sites = [settings.feature.site] if settings.feature else feature_sites(dictionaries)
     stream = _corpus_prompts(dictionaries, sites[-1], settings.seed) if texts is None else iter(texts)
     case = read_prompt(host, _first(stream) if settings.prompt is None else settings.prompt)
