@@ -48,7 +48,12 @@ def _named_spans(ctx: click.Context, param: click.Parameter, values: Sequence[st
 edit_options: Decorator = _stack(
     click.option("--edit", "edits", multiple=True, metavar="EDIT", help=EDIT_HELP),
     click.option("--positions", default="all", help=POSITIONS_HELP),
-    click.option("--preset", type=click.Path(path_type=Path), default=None, help="File with edits to begin with."),
+    click.option(
+        "--preset",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="File with edits to begin with, or a preset of the bundled model, such as deny-chills.",
+    ),
 )
 
 prompt_options: Decorator = _stack(
