@@ -52,7 +52,7 @@ def discover(
 
     Args:
         prompt: The text whose next token is to be explained.
-        pairs: File of pairs of prompts to explain together, instead of `prompt`; see `circuits/prompts/pairs.py`.
+        pairs: File of pairs of prompts to explain together, instead of `prompt`; see `sae/prompt_pairs.py`.
         keep_wrong: Keep pairs whose answers the model does not give.
         model: A loaded host, a bundled name, a directory or a hub id.
         saes: SAEs by site, a directory of them, or a sae-lens release; those bundled with the model by default.

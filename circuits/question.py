@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuits.prompts.behaviour import Behaviour, describe_behaviour, wrong_answer
-from circuits.prompts.pairs import Pair, align_pairs, check_lengths, read_pairs
+from circuits.prompts.pairs import align_pairs, check_lengths
 from circuits.prompts.references import ReferencePool, read_references
 from circuits.runs.baselines import Baseline, contrast_baseline, mean_baseline, resample_baseline, zero_baseline
 from circuits.runs.ensemble import Ensemble
@@ -20,6 +20,7 @@ from circuits.workbench import Workbench
 from sae.bundle import find_bundle
 from sae.host.host import HostModel
 from sae.progress import progress
+from sae.prompt_pairs import Pair, read_pairs
 
 __all__ = ["Question"]
 

@@ -10,8 +10,10 @@ __getattr__, __dir__ = lazy_exports(
         "Intervention": "steering.interventions",
         "SteeredHost": "steering.steered_host",
         "SteeringSpec": "steering.interventions",
+        "SweepSettings": "steering.sweep.settings",
         "open_steered_host": "steering.steered_host",
         "parse_edit": "steering.parsing",
         "read_prompt": "steering.positions",
+        "run_sweep": "steering.sweep.sweeping",
     },
 )

@@ -80,6 +80,13 @@ class Dictionaries:
             self._saes[site] = self._load(site)
         return self._saes[site]
 
+    def sae_if_any(self, site: Site) -> SAE | None:
+        """The same, or None: a direction may lie where no dictionary is."""
+        try:
+            return self.sae(site)
+        except ValueError:
+            return None
+
     def label(self, site: Site, feature: int) -> FeatureLabel | None:
         """What a feature stands for, if it is known well enough."""
         if site not in self._labels:
@@ -169,17 +176,10 @@ class Dictionaries:
 
     def measure(self, sites: Iterable[Site]) -> None:
         """Look at reference text for all of some sites at once, where it has not been done."""
-        missing = {site: self._sae_if_any(site) for site in sites if site not in self._references}
+        missing = {site: self.sae_if_any(site) for site in sites if site not in self._references}
         corpora = {site: self._corpus(sae) for site, sae in missing.items()}
         for corpus, group in groupby(sorted(missing, key=lambda site: corpora[site] or ""), key=corpora.__getitem__):
             self._references |= self._measured(corpus, {site: missing[site] for site in group})
-
-    def _sae_if_any(self, site: Site) -> SAE | None:
-        """A direction may lie where no dictionary is."""
-        try:
-            return self.sae(site)
-        except ValueError:
-            return None
 
     def _corpus(self, sae: SAE | None) -> str | None:
         return self._statistics or (None if sae is None else recorded_corpus(sae))

@@ -6,6 +6,7 @@ The file is `{"schema_version": 1, "kind": "steering preset", "model": {"name", 
 
 import json
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,17 @@ from steering.interventions import SteeringSpec
 from steering.json_file import read_json
 from steering.steered_host import SteeredHost
 
-__all__ = ["load_preset", "recorded_saes", "save_preset"]
+__all__ = ["load_preset", "recorded_saes", "save_preset", "shipped_presets"]
 
 KIND = "steering preset"
 _SCHEMA_VERSION = 1
 MOST_BYTES = 1 << 26
+
+
+def shipped_presets() -> dict[str, Path]:
+    """The presets that come with the bundled model, by name: what `--preset` takes besides a file."""
+    folder = Path(str(files("steering") / "shipped_presets"))
+    return {path.stem: path for path in sorted(folder.glob("*.json"))}
 
 
 def save_preset(path: Path, steered: SteeredHost, spec: SteeringSpec, *, force: bool = False) -> None:
@@ -53,10 +60,14 @@ def save_preset(path: Path, steered: SteeredHost, spec: SteeringSpec, *, force: 
 def load_preset(path: Path, steered: SteeredHost) -> SteeringSpec:
     """Read a spec, if it is for this model and these dictionaries.
 
+    Args:
+        path: A file, or where there is none of that name one of `shipped_presets`.
+        steered: The model.
+
     Raises:
         ValueError: The file is no preset, or it is one of another model or of other dictionaries.
     """
-    record = _read(Path(path))
+    record = _read(Path(path) if Path(path).exists() else shipped_presets().get(str(path), Path(path)))
     try:
         made_for, saes, edits = record["model"], {entry["site"]: entry for entry in record["saes"]}, record["edits"]
         _check_model(made_for, steered, path)

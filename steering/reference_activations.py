@@ -10,6 +10,7 @@ from torch import Tensor
 from sae.activations.documents import DocumentReader, batches_of_similar_length, cut_to
 from sae.activations.harvest import harvest_batches
 from sae.dictionary.autoencoder import SAE
+from sae.dictionary.feature_acts import FeatureActs
 from sae.host.host import HostModel
 from sae.host.sites import Site
 from sae.progress import progress_counter
@@ -29,6 +30,8 @@ class ReferenceActivations:
         median_norm: Median Euclidean norm of an activation.
         covariance: Of the activations.
         max_acts: Largest activation of each feature of the site's dictionary; None where it has none.
+        densities: Share of the tokens on which each feature is active; None likewise.
+        deviations: Standard deviation of each feature's activation over all tokens; None likewise.
     """
 
     corpus: str
@@ -36,6 +39,8 @@ class ReferenceActivations:
     median_norm: float
     covariance: Float64[Tensor, "d_model d_model"]
     max_acts: Float[Tensor, " d_sae"] | None = None
+    densities: Float64[Tensor, " d_sae"] | None = None
+    deviations: Float64[Tensor, " d_sae"] | None = None
 
     @property
     def source(self) -> str:
@@ -93,7 +98,7 @@ class _Sums:
         self.total = torch.zeros(d_model, dtype=torch.float64)
         self.products = torch.zeros(d_model, d_model, dtype=torch.float64)
         self.norms: list[Tensor] = []
-        self.max_acts = None if sae is None else torch.zeros(sae.d_sae)
+        self.features = None if sae is None else _FeatureSums(sae.d_sae)
 
     def add(self, x: Float[Tensor, "tokens d_model"], read: Float[Tensor, "tokens d_model"]) -> None:
         """Take in some tokens: their activations at the site, and what its dictionary reads."""
@@ -101,12 +106,34 @@ class _Sums:
         self.total += exact.sum(0)
         self.products += exact.T @ exact
         self.norms.append(exact.norm(dim=-1).float())
-        if self.sae is not None and self.max_acts is not None:
-            acts = self.sae.encode_sparse(read.float()).to("cpu")
-            self.max_acts.scatter_reduce_(0, acts.feature_ids.long(), acts.values.float(), "amax")
+        if self.sae is not None and self.features is not None:
+            self.features.add(self.sae.encode_sparse(read.float()).to("cpu"))
 
     def references(self, corpus: str) -> ReferenceActivations:
         norms = torch.cat(self.norms)
         mean = self.total / len(norms)
         covariance = self.products / len(norms) - torch.outer(mean, mean)
-        return ReferenceActivations(corpus, len(norms), float(norms.median()), covariance, self.max_acts)
+        of_features = {} if self.features is None else self.features.statistics(len(norms))
+        return ReferenceActivations(corpus, len(norms), float(norms.median()), covariance, **of_features)
+
+
+class _FeatureSums:
+    """What is kept of a dictionary's features."""
+
+    def __init__(self, d_sae: int) -> None:
+        self.max_acts = torch.zeros(d_sae)
+        self.counts, self.totals, self.squares = torch.zeros(3, d_sae, dtype=torch.float64)
+
+    def add(self, acts: FeatureActs) -> None:
+        """Take in some tokens."""
+        features, values = acts.feature_ids.long(), acts.values.double()
+        self.max_acts.scatter_reduce_(0, features, acts.values.float(), "amax")
+        self.counts.index_add_(0, features, torch.ones_like(values))
+        self.totals.index_add_(0, features, values)
+        self.squares.index_add_(0, features, values.square())
+
+    def statistics(self, n_tokens: int) -> dict[str, Tensor]:
+        """As in `ReferenceActivations`, from that many tokens."""
+        variances = self.squares / n_tokens - (self.totals / n_tokens).square()
+        deviations = variances.clamp(min=0.0).sqrt()
+        return {"max_acts": self.max_acts, "densities": self.counts / n_tokens, "deviations": deviations}

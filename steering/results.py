@@ -7,6 +7,7 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
 from steering.interventions import Intervention, SteeringSpec
 from steering.positions import PromptTokens
@@ -104,8 +105,10 @@ class SteeredLogits:
         batch: The prompts, each with its continuation, padded on the left.
         logits: Of the last positions that were asked for.
         steered: What steering came to, row by row.
+        activations: At the sites that were asked for, at all positions, after any edit.
     """
 
     batch: TokenBatch
     logits: Float[Tensor, "batch kept vocab"]
     steered: tuple[Steered, ...]
+    activations: Mapping[Site, Float[Tensor, "batch seq d_model"]]

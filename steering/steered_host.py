@@ -1,6 +1,6 @@
 """A host whose sequences are steered, each in its own way."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ class SteeredHost:
         continuations: Sequence[Int[Tensor, " _"]] | None = None,
         *,
         logits_to_keep: int = 0,
+        capture: Collection[Site] = (),
     ) -> SteeredLogits:
         """Run prompts with given continuations once, steered as if the model had written these itself.
 
@@ -82,6 +83,7 @@ class SteeredHost:
             specs: One a row.
             continuations: Tokens after each prompt; none by default.
             logits_to_keep: Return the logits of this many last positions; 0 for all.
+            capture: Sites whose activations to return.
 
         Raises:
             ValueError: As for `generate`.
@@ -90,8 +92,8 @@ class SteeredHost:
         rows = [torch.cat([prompt.ids, new]) for prompt, new in zip(prompts, following, strict=True)]
         batch = self.host.batch(rows)
         steering = self._edits(batch, prompts, specs, [len(new) for new in following])
-        logits = self.host.forward(batch, steering.host_edits(), logits_to_keep=logits_to_keep).logits
-        return SteeredLogits(batch, logits, steering.steered([1] * len(rows)))
+        run = self.host.forward(batch, steering.host_edits(), capture=capture, logits_to_keep=logits_to_keep)
+        return SteeredLogits(batch, run.logits, steering.steered([1] * len(rows)), run.activations)
 
     def _edits(
         self,

@@ -9,14 +9,15 @@ from steering.interventions import UNITS, Intervention
 from steering.positions import SPAN_PREFIX
 from steering.results import AppliedEdit, Steered
 
-__all__ = ["described_edit", "described_sources", "lines_of", "readable_text"]
+__all__ = ["AT", "described_edit", "described_sources", "lines_of", "readable_text"]
 
-_AT = {
+AT = {
     "all": "at every token",
     "prompt": "at the prompt's tokens",
     "generated": "where new tokens are decided",
     "last": "at the prompt's last token",
 }
+"""Positions in words."""
 
 
 def readable_text(text: str) -> str:
@@ -27,7 +28,7 @@ def readable_text(text: str) -> str:
 def described_edit(each: Intervention, dictionaries: Dictionaries) -> str:
     """An intervention in words, with the label of its feature if there is one."""
     value = "" if each.value is None else f" {each.value:g}{f' {each.unit}' if each.has_strength else ''}"
-    where = _AT.get(each.positions) or f"at the span {each.positions.removeprefix(SPAN_PREFIX)!r}"
+    where = AT.get(each.positions) or f"at the span {each.positions.removeprefix(SPAN_PREFIX)!r}"
     label = dictionaries.label(each.target.site, each.target.index) if isinstance(each.target, Feature) else None
     named = f" ({label.text}, F1 {label.f1:.2f})" if label else ""
     return f"{each.target.name}{named}: {each.operation}{value} {where}"

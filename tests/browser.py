@@ -12,15 +12,17 @@ needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium, chromiu
 HOSTILE = "</script><img src=x onerror=alert(1)>"
 
 
-def document_after_scripts(text: str, path: Path, profile: Path, fragment: str = "", *, then: str = "") -> str:
+def document_after_scripts(
+    text: str, path: Path, profile: Path, fragment: str = "", *, then: str = "", options: tuple[str, ...] = ()
+) -> str:
     """The page's HTML once its scripts have run, and `then` after them; it must have written nothing to the console."""
     if then:
         text = re.sub(r"<meta[^>]*Security-Policy[^>]*>", "", text)
         text = text.replace("</body>", f"<script>{then}</script></body>")
     path.write_text(text, encoding="utf-8")
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
+    flags = ["--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--dump-dom"]
     run = subprocess.run(
-        [BROWSER, *options, f"--user-data-dir={profile}", "--virtual-time-budget=2000", f"file://{path}{fragment}"],
+        [BROWSER, *flags, *options, f"--user-data-dir={profile}", "--virtual-time-budget=2000", f"file://{path}{fragment}"],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in run.stderr, run.stderr

@@ -63,8 +63,8 @@ def check(file: Path, model: str, seed: int, device: str, dtype: str, as_json: b
     pair cannot be used at all.
     """
     from circuits.prompts.checked_pairs import check_pairs
-    from circuits.prompts.pairs import read_pairs
     from sae.host.host import HostModel
+    from sae.prompt_pairs import read_pairs
 
     read = read_pairs(file)
     found = check_pairs(HostModel.load(model, device=device, dtype=dtype), read)

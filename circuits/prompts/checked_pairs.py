@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from circuits.prompts.behaviour import describe_behaviour, wrong_answer
-from circuits.prompts.pairs import Pair, prefix_lengths
+from circuits.prompts.pairs import prefix_lengths
 from sae.progress import progress
+from sae.prompt_pairs import Pair
 
 if TYPE_CHECKING:
     from sae.host.host import HostModel

@@ -1,10 +1,9 @@
 """Reference prompts: what a lone prompt is compared with.
 
-A reference file has one prompt a line, as plain text or as JSON objects with a `prompt` or `text`. A bundled model
-brings its own, tokenised, in `references.safetensors`.
+A reference file is one that `sae.prompt_files` reads. A bundled model brings its own, tokenised, in
+`references.safetensors`.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from sae.bundle import find_bundle
+from sae.prompt_files import read_prompts
 from sae.written_whole import written_whole
 
 if TYPE_CHECKING:
     from sae.host.host import HostModel
 
-__all__ = ["BUNDLED_REFERENCES", "ReferencePool", "bundled_references", "read_prompts", "read_references"]
+__all__ = ["BUNDLED_REFERENCES", "ReferencePool", "bundled_references", "read_references"]
 
 BUNDLED_REFERENCES = "references.safetensors"
 N_REFERENCES = 16
@@ -114,7 +114,7 @@ def read_references(host: "HostModel", path: Path) -> ReferencePool:
     Raises:
         ValueError: If the file cannot be read or holds no prompt.
     """
-    return ReferencePool.of([host.tokenise(prompt) for prompt in read_prompts(path)])
+    return ReferencePool.of([host.tokenise(prompt) for prompt in read_prompts(path, what="reference file")])
 
 
 def bundled_references(host: "HostModel") -> ReferencePool:
@@ -135,32 +135,3 @@ def bundled_references(host: "HostModel") -> ReferencePool:
 
 def _without_padding(row: Int[Tensor, " longest"]) -> Int[Tensor, " _"]:
     return row[row != NO_TOKEN]
-
-
-def read_prompts(path: Path) -> list[str]:
-    """The prompts of a reference file; blank lines are skipped.
-
-    Raises:
-        ValueError: If there is no such file or it holds no prompt.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"reference file {str(path)!r} cannot be read ({error}); expected a text file") from error
-    prompts = [_prompt_of(line, path, number) for number, line in enumerate(lines, start=1) if line.strip()]
-    if not prompts:
-        raise ValueError(f"reference file {str(path)!r} holds no prompt; expected one a line")
-    return prompts
-
-
-def _prompt_of(line: str, path: Path, number: int) -> str:
-    if not line.lstrip().startswith("{"):
-        return line.rstrip("\n")
-    try:
-        entry = json.loads(line)
-        prompt = entry.get("prompt", entry.get("text"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"line {number} of {str(path)!r} is no JSON object: {error}") from error
-    if not isinstance(prompt, str):
-        raise ValueError(f"line {number} of {str(path)!r} has no 'prompt' or 'text'; expected one of them")
-    return prompt

@@ -1,6 +1,7 @@
 """Measures the bundle on fresh test cases and holds every figure against its bar and beside its null.
 
-What `experiments clinic check` runs and what the build prints: host, splice, explained variance, features, circuits.
+What `experiments clinic check` runs and what the build prints: host, splice, explained variance, features, circuits,
+steering.
 """
 
 import json
@@ -14,6 +15,7 @@ from experiments.clinic.check_circuits import check_contrast_circuits, check_lon
 from experiments.clinic.check_features import check_features
 from experiments.clinic.check_host import check_host
 from experiments.clinic.check_splice import check_explained_variance, check_splice
+from experiments.clinic.check_steering import check_steering
 from experiments.clinic.measurement import Measurement
 from sae.dictionary.collection import load_saes
 from sae.host.host import HostModel
@@ -60,6 +62,7 @@ def check_bundle(host: HostModel, saes: Path, references: ReferencePool, *, quic
         ("features", lambda: check_features(host, dictionaries, n_documents=1200 if quick else 2400)),
         ("contrast_circuits", lambda: check_contrast_circuits(host, dictionaries, n_pairs=240 // scale)),
         ("lone_circuits", lambda: check_lone_circuits(host, dictionaries, references, n_prompts=60 // scale)),
+        ("steering", lambda: check_steering(host, dictionaries, n_cases=200 // scale)),
     ]
     measurements: list[Measurement] = []
     details: dict[str, Any] = {}

@@ -22,6 +22,7 @@ def hand_over(
     force: bool,
     as_json: bool,
     write: Callable[[Path], None] = lambda _: None,
+    file_name: str = REPORT,
 ) -> None:
     """Write a result to `target` and show it: as JSON, or as what `render` makes for the terminal.
 
@@ -32,12 +33,13 @@ def hand_over(
         force: Whether `target` may be there already.
         as_json: As `--json`.
         write: Is called with the directory for other files that belong to the result.
+        file_name: Of the result.
 
     Raises:
         ValueError: A number is not finite, or `target` is there.
     """
     with output_directory(target, force=force) as directory:
-        write_report(fields, directory)
+        write_report(fields, directory, file_name)
         write(directory)
     if as_json:
         emit_json(fields)
@@ -48,7 +50,7 @@ def hand_over(
     click.echo(f"{target}", err=True)
 
 
-def write_report(fields: Mapping[str, Any], directory: Path) -> None:
-    """Write a result to `report.json` of a directory; a number that is not finite is an error."""
+def write_report(fields: Mapping[str, Any], directory: Path, file_name: str = REPORT) -> None:
+    """Write a result to a file of a directory; a number that is not finite is an error."""
     text = json.dumps(fields, indent=1, allow_nan=False, ensure_ascii=False)
-    (directory / REPORT).write_text(text + "\n", encoding="utf-8")
+    (directory / file_name).write_text(text + "\n", encoding="utf-8")

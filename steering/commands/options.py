@@ -12,6 +12,7 @@ from sae.commands.options import numbers
 
 __all__ = [
     "POSITIONS_HELP",
+    "dictionary_options",
     "edit_options",
     "open_host",
     "optional_numbers",
@@ -47,7 +48,12 @@ def _named_spans(ctx: click.Context, param: click.Parameter, values: Sequence[st
 edit_options: Decorator = _stack(
     click.option("--edit", "edits", multiple=True, metavar="EDIT", help=EDIT_HELP),
     click.option("--positions", default="all", help=POSITIONS_HELP),
-    click.option("--preset", type=click.Path(path_type=Path), default=None, help="File with edits to begin with."),
+    click.option(
+        "--preset",
+        type=click.Path(path_type=Path),
+        default=None,
+        help="File with edits to begin with, or a preset of the bundled model, such as deny-chills.",
+    ),
 )
 
 prompt_options: Decorator = _stack(
@@ -64,6 +70,15 @@ prompt_options: Decorator = _stack(
     click.option("--force", is_flag=True, help="Overwrite an existing preset."),
 )
 
+dictionary_options: Decorator = _stack(
+    click.option("--saes", default=None, help="Directory of SAEs or sae-lens release [default: the model's]."),
+    click.option(
+        "--statistics", default=None, help="Corpus that units are measured by [default: what the SAE was trained on]."
+    ),
+    click.option("--statistics-tokens", type=click.IntRange(min=1), default=20_000, help="Tokens of it to look at."),
+    host_options,
+)
+
 steering_options: Decorator = _stack(
     click.option("--max-new-tokens", type=click.IntRange(min=1), default=64, help="Most tokens to add."),
     click.option("--sample", "do_sample", is_flag=True, help="Draw tokens instead of taking the likeliest."),
@@ -72,12 +87,7 @@ steering_options: Decorator = _stack(
     click.option(
         "--top-p", type=FiniteFloat(0.0, 1.0), default=1.0, help="Draw from tokens of this probability together."
     ),
-    click.option("--saes", default=None, help="Directory of SAEs or sae-lens release [default: the model's]."),
-    click.option(
-        "--statistics", default=None, help="Corpus that units are measured by [default: what the SAE was trained on]."
-    ),
-    click.option("--statistics-tokens", type=click.IntRange(min=1), default=20_000, help="Tokens of it to look at."),
-    host_options,
+    dictionary_options,
 )
 
 

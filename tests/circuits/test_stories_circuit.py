@@ -12,10 +12,10 @@ from circuits.discovery import discover
 from circuits.effects.node_effects import score_nodes
 from circuits.graph.recorded_contexts import recorded_contexts
 from circuits.prompts.checked_pairs import check_pairs
-from circuits.prompts.pairs import read_pairs
 from circuits.question import Question
 from circuits.verification.verifying import verify
 from circuits.workbench import Workbench
+from sae.prompt_pairs import read_pairs
 
 pytestmark = pytest.mark.slow
 

@@ -55,6 +55,16 @@ MIXED = [
 ]
 
 
+def test_activations_are_those_after_the_edit(steered, prompts):
+    edits = [spec("resid_post.0/3:add=3"), PLAIN]
+    found = steered.forward([prompts[0]] * 2, edits, capture=SITES).activations
+    shift = found[SITES[0]][0, 1:] - found[SITES[0]][1, 1:]
+    torch.testing.assert_close(shift, 3 * SAES[SITES[0]].W_dec[3].expand_as(shift), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(found[SITES[2]][0, 1:], found[SITES[2]][1, 1:])
+    plain = steered.host.capture(steered.host.batch([prompts[0].ids]), SITES)
+    torch.testing.assert_close(found[SITES[2]][1], plain[SITES[2]][0])
+
+
 def test_a_batch_of_unlike_specs_is_each_row_by_definition(steered, model, prompts):
     rows = steered.generate(prompts, MIXED, max_new_tokens=10)
     for row, prompt, each in zip(rows, prompts, MIXED, strict=True):

@@ -44,6 +44,21 @@ def test_one_unit_is_what_the_sample_says(tiny_host, corpus):
     assert dictionaries.measured[SITE].source == f"15 tokens of {corpus}"
 
 
+def test_densities_and_deviations_of_features_are_those_of_the_sample(tiny_host, corpus):
+    sae = random_sae(site=SITE)
+    found = Dictionaries(tiny_host, saes={SITE: sae}, statistics=corpus).references(SITE)
+    acts = sae.encode(activations(tiny_host, SITE)).double()
+    assert (acts > 0).any()
+    torch.testing.assert_close(found.densities, (acts > 0).double().mean(0))
+    torch.testing.assert_close(found.deviations, acts.std(0, correction=0), atol=1e-5, rtol=1e-4)
+
+
+def test_a_site_without_dictionary_has_no_features(tiny_host, corpus):
+    found = Dictionaries(tiny_host, saes={}, statistics=corpus).references(SITE)
+    assert found.median_norm > 0
+    assert found.max_acts is found.densities is found.deviations is None
+
+
 def test_a_strength_is_the_same_in_every_unit(tiny_host, corpus):
     sae = random_sae(site=SITE)
     steered = SteeredHost(tiny_host, Dictionaries(tiny_host, saes={SITE: sae}, statistics=corpus))

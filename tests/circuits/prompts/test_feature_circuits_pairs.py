@@ -3,7 +3,7 @@ import json
 import pytest
 
 from circuits.prompts.feature_circuits_pairs import feature_circuits_pairs
-from circuits.prompts.pairs import read_pairs
+from sae.prompt_pairs import read_pairs
 
 LINE = {"clean_prefix": "The nurse near the beds", "patch_prefix": "The nurses near the beds", "clean_answer": " waits",
         "patch_answer": " wait", "case": "singular_plural"}  # fmt: skip

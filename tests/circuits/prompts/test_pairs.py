@@ -4,7 +4,8 @@ import pytest
 from circuit_cases import host
 
 from circuits.prompts.behaviour import describe_behaviour
-from circuits.prompts.pairs import Pair, align_pairs, check_lengths, read_pairs
+from circuits.prompts.pairs import align_pairs, check_lengths
+from sae.prompt_pairs import Pair, read_pairs
 
 GOOD = {"clean_prefix": "w1 w2 w3", "patch_prefix": "w1 w7 w3", "clean_answer": "w8", "patch_answer": "w9"}
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from tiny_models import save_tiny_llama
 
 from circuits.cli import main
-from circuits.prompts.pairs import read_pairs
+from sae.prompt_pairs import read_pairs
 
 GOOD = {"clean_prefix": "w1 w2 w10", "patch_prefix": "w1 w2 w20", "clean_answer": "w8", "patch_answer": "w9"}
 THEIRS = {**GOOD, "case": "singular", "difficulty": 3}

@@ -1,0 +1,1 @@
+"""Effect against side effects over strengths, method beside method at equal harm."""
