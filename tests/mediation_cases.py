@@ -1,10 +1,14 @@
 """Pairs that a random model answers right by construction: its own answers are the right ones."""
 
+import random
+from dataclasses import replace
+
 import torch
 from circuit_cases import host, saes_at
 
 from circuits.workbench import Workbench
 from experiments.clinical_reasoning.asked_pairs import AskedPair, ask
+from experiments.clinical_reasoning.subject import Subject
 from experiments.clinical_reasoning.vignette_pair import VignettePair
 from sae.annotated_text import TextSpan
 
@@ -36,6 +40,29 @@ def pair(prompt: str, changed: str, *, kind="finding", template="t") -> Vignette
     return VignettePair(
         kind, template, prompt, changed, own_answer(prompt), own_answer(changed), "pos:a", "pos:b", *spans
     )
+
+
+class TinyPairs:
+    """Pairs of a kind without end: one of three words at a place takes another's, whose concepts they say."""
+
+    def pairs(self, kind, *, seed: int):
+        rng = random.Random(f"{kind} {seed}")
+        while True:
+            words = [f"w{rng.randrange(10, 44)}" for _ in range(5)]
+            own, other = rng.sample(("w1", "w2", "w3"), 2)
+            texts = [" ".join([*words[:2], word, *words[2:]]) for word in (own, other)]
+            told = pair(*texts, kind=kind, template=f"t{rng.randrange(6)}")
+            named = [
+                (replace(span, concept=f"pos:{w}"),)
+                for span, w in ((told.spans[0], own), (told.changed_spans[0], other))
+            ]
+            yield replace(
+                told, changed_from=f"pos:{own}", changed_to=f"pos:{other}", spans=named[0], changed_spans=named[1]
+            )
+
+
+def subject(*, tools: Workbench | None = None, broad: Workbench | None = None) -> Subject:
+    return Subject("tiny", tools or workbench(), TinyPairs(), broad)
 
 
 def asked() -> list[AskedPair]:

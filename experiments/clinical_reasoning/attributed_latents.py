@@ -19,7 +19,7 @@ from experiments.clinical_reasoning.patching import Moves, Patch
 from sae.host.sites import Site
 from sae.progress import progress
 
-__all__ = ["Attribution", "Latent", "LatentChoice", "attribute", "move_latents", "summed_shares"]
+__all__ = ["Attribution", "Latent", "LatentChoice", "attribute", "by_falling_share", "move_latents", "summed_shares"]
 
 Latent = tuple[Site, int]
 """A feature of the dictionary at a site, wherever it is active."""
@@ -153,7 +153,7 @@ def move_latents(latents: Sequence[Latent], positions: Int[Tensor, " places"]) -
 
 def _keys(pair: AskedPair, with_answers: bool) -> list[tuple[str, str]]:
     told = pair.pair
-    keys = {(told.kind, told.changed_from), (told.kind, told.changed_to)}
+    keys: set[tuple[str, str]] = {(told.kind, told.changed_from), (told.kind, told.changed_to)}
     if with_answers:
         keys |= {("answer", told.answer), ("answer", told.changed_answer)}
     return sorted(keys)

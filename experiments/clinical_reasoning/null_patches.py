@@ -39,9 +39,7 @@ def pushed_along_twins(patch: Patch, latents: Sequence[Latent], twins: Sequence[
     """
     twin_of = dict(zip(latents, twins, strict=True))
     return {
-        site: replace(
-            moves, along=torch.tensor([twin_of[site, feature][1] for feature in moves.feature_id.tolist()])
-        )
+        site: replace(moves, along=torch.tensor([twin_of[site, feature][1] for feature in moves.feature_id.tolist()]))
         for site, moves in patch.items()
     }
 

@@ -41,8 +41,8 @@ class Moves:
 
     Attributes:
         position: Where the receiving run's value is read, and the change added unless `at` says otherwise.
-        feature_id: The feature; `ERROR` is the error of its position, `FEATURES` all of its features together, `WHOLE` its
-            activation.
+        feature_id: The feature; `ERROR` is the error of its position, `FEATURES` all of its features together, `WHOLE`
+            its activation.
         donor_position: Where the other run's value is read; the same position by default.
         at: Where the change is added.
         along: Feature along whose direction it is added, as long as the moved feature's own change; errors and whole
