@@ -65,4 +65,13 @@ class Analysis:
         return cast(AnalysisCode, import_module(self.module))
 
 
-ANALYSES: tuple[Analysis, ...] = ()
+ANALYSES: tuple[Analysis, ...] = (
+    Analysis(
+        "dose-response",
+        "Do the answer and a latent follow a measured value?",
+        "experiments.clinical_reasoning.analyses.dose_response",
+        size=60,
+        unit="series",
+        needs_clinic=True,
+    ),
+)

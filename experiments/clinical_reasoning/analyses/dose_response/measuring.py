@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -22,8 +23,9 @@ from experiments.clinical_reasoning.attributed_latents import (
     move_latents,
     summed_shares,
 )
+from experiments.clinical_reasoning.latent_labels import label_texts
 from experiments.clinical_reasoning.matched_latents import latent_statistics
-from experiments.clinical_reasoning.null_patches import pushed_along_twins, twins_of
+from experiments.clinical_reasoning.null_patches import pushed_along_twins, random_latents, twins_of
 from experiments.clinical_reasoning.patching import ERROR, WHOLE, Moves, Patch, moved_metrics
 from experiments.clinical_reasoning.subject import Subject
 from experiments.clinical_reasoning.vignette_pair import PairSource
@@ -39,8 +41,21 @@ MIN_CHOICE = 3
 DRAWS = 16
 """Pairs drawn at most, for each that is wanted: values of some quantities seldom decide."""
 BATCH = 60
+N_OTHERS = 5
+"""Random latents that differ at the value's tokens, beside the one that was chosen."""
 
 MEASURED = tuple(name for name, finding in FINDINGS.items() if finding.measurement is not None)
+
+
+@dataclass(frozen=True)
+class _Latents:
+    """Latents of a finding: those that carry most, the sign of the first, and their nulls."""
+
+    top: Sequence[Latent]
+    direction: int
+    """1 where the first is more active with the finding than without it, else -1."""
+    twins: Sequence[Latent]
+    others: Sequence[Latent]
 
 
 def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
@@ -59,20 +74,26 @@ def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
         raise ValueError(f"no measured quantity has pairs that are answered right, expected some: {counts}")
     choosing = [pair for finding in findings for pair in choice[finding]]
     statistics = latent_statistics(bench, [pair.ids for pair in choosing])
-    latents = _latents(bench, findings, choosing)
+    ranked = _ranked(bench, findings, choosing)
     series = [dose_series(bench.host.tokenizer, pair.pair) for f in findings for pair in reported[f]]
     records = []
     for finding in findings:
-        top = latents[finding]
-        twins = twins_of(top, statistics, seed=seed)
-        sign = _direction(bench, top[0], choice[finding])
-        own = [each for each in series if each.finding == finding]
-        records += _curves(bench, own, top, twins, sign)
+        top, rest = ranked[finding][:N_LATENTS], ranked[finding][N_LATENTS:]
+        chosen = _Latents(
+            top,
+            _direction(bench, top[0], choice[finding]),
+            twins_of(top, statistics, seed=seed),
+            random_latents(rest, N_OTHERS, seed=seed),
+        )
+        records += _curves(bench, [each for each in series if each.finding == finding], chosen)
     return {
         "counts": counts,
         "latents": {
-            finding: [{"site": str(site), "feature": f, "label": _label(bench, (site, f))} for site, f in latents[finding]]
-            for finding in findings
+            finding: [
+                {"site": str(site), "feature": feature, "label": label}
+                for (site, feature), label in zip(top, label_texts(bench, top), strict=True)
+            ]
+            for finding, top in ((finding, ranked[finding][:N_LATENTS]) for finding in findings)
         },
         "series": records,
     }
@@ -102,14 +123,14 @@ def _drawn(
     return reported, choice, counts
 
 
-def _latents(bench: Workbench, findings: Sequence[str], choosing: Sequence[AskedPair]) -> dict[str, list[Latent]]:
-    """Of each finding the latents that carry most of the effect at the value's tokens, by estimate."""
+def _ranked(bench: Workbench, findings: Sequence[str], choosing: Sequence[AskedPair]) -> dict[str, list[Latent]]:
+    """Of each finding the latents that carry its effect at the value's tokens, by estimate, the largest first."""
     attributions, _ = attribute(bench, choosing)
     summed: dict[str, dict[Latent, float]] = {finding: defaultdict(float) for finding in findings}
     for pair, attribution in zip(choosing, attributions, strict=True):
         for latent, share in summed_shares(attribution, pair.total_effect, _value_tokens(pair)).items():
             summed[finding_of(pair.pair)][latent] += share
-    return {finding: by_falling_share(shares)[:N_LATENTS] for finding, shares in summed.items()}
+    return {finding: by_falling_share(shares) for finding, shares in summed.items()}
 
 
 def _value_tokens(pair: AskedPair) -> Int[Tensor, " places"]:
@@ -118,15 +139,10 @@ def _value_tokens(pair: AskedPair) -> Int[Tensor, " places"]:
 
 def _direction(bench: Workbench, latent: Latent, choice: Sequence[AskedPair]) -> int:
     """1 where the latent is more active with the finding than without it, else -1."""
-    more = 0.0
-    for acts, rows in (
-        (1, [(p.ids, p.mention) for p in choice]),
-        (-1, [(p.changed_ids, p.changed_mention) for p in choice]),
-    ):
-        sides = [1 if p.pair.changed_from.startswith("pos:") else -1 for p in choice]
-        values = _activations(bench, latent, [ids for ids, _ in rows], [at for _, at in rows])
-        more += acts * sum(side * value for side, value in zip(sides, values.tolist(), strict=True))
-    return 1 if more >= 0 else -1
+    before = _activations(bench, latent, [p.ids for p in choice], [p.mention for p in choice])
+    after = _activations(bench, latent, [p.changed_ids for p in choice], [p.changed_mention for p in choice])
+    is_lost = torch.tensor([p.pair.changed_from.startswith("pos:") for p in choice])
+    return 1 if torch.where(is_lost, before - after, after - before).sum() >= 0 else -1
 
 
 @torch.no_grad()
@@ -149,19 +165,17 @@ def _activations(
     return torch.cat(in_passes(len(rows), rows_per_pass(rows), run))
 
 
-def _curves(
-    bench: Workbench, series: Sequence[Series], top: Sequence[Latent], twins: Sequence[Latent], sign: int
-) -> list[dict[str, Any]]:
+def _curves(bench: Workbench, series: Sequence[Series], chosen: _Latents) -> list[dict[str, Any]]:
     """m and latents at every dose, and m where only some nodes of the base are moved to what they are at the dose."""
-    flat = [pair for each in series for pair in each.pairs]
-    asked = ask(bench.host, flat)
-    patches = [_conditions(pair, top, twins, bench) for pair in asked]
+    asked = ask(bench.host, [pair for each in series for pair in each.pairs])
+    patches = [_conditions(pair, chosen, bench) for pair in asked]
     order = [(i, patch) for i, named in enumerate(patches) for patch in named.values()]
     moved = iter(moved_metrics(bench, asked, order).tolist())
     # m of an asked pair is of its base's answer; here it is of the answer that needs the finding
     effects = [{name: pair.metric - next(moved) for name in named} for pair, named in zip(asked, patches, strict=True)]
     ids, places = [pair.changed_ids for pair in asked], [pair.changed_mention for pair in asked]
-    own, null = (_activations(bench, latent, ids, places) for latent in (top[0], twins[0]))
+    latents = [chosen.top[0], chosen.twins[0], *chosen.others]
+    acts = torch.stack([_activations(bench, latent, ids, places) for latent in latents])
     records, start = [], 0
     for each in series:
         part = slice(start, start + len(each.pairs))
@@ -174,30 +188,24 @@ def _curves(
                 "is_present": list(each.is_present),
                 "base_metric": -asked[part][0].metric,
                 "metric": [-pair.changed_metric for pair in asked[part]],
-                "activation": (sign * own[part]).tolist(),
-                "null_activation": null[part].tolist(),
+                "activation": (chosen.direction * acts[0, part]).tolist(),
+                "twin_activation": acts[1, part].tolist(),
+                "other_activations": acts[2:, part].tolist(),
                 "moved": {name: [effect[name] for effect in effects[part]] for name in patches[0]},
             }
         )
     return records
 
 
-def _conditions(
-    pair: AskedPair, top: Sequence[Latent], twins: Sequence[Latent], bench: Workbench
-) -> dict[str, Patch]:
+def _conditions(pair: AskedPair, chosen: _Latents, bench: Workbench) -> dict[str, Patch]:
     """What of the base is moved to the dose, at the value's tokens."""
     positions = _value_tokens(pair)
-    several = move_latents(top, positions)
+    one, several = (move_latents(latents, positions) for latents in (chosen.top[:1], chosen.top))
     return {
-        "latent": move_latents(top[:1], positions),
+        "latent": one,
         "latents": several,
-        "twin": pushed_along_twins(move_latents(top[:1], positions), top[:1], twins[:1]),
-        "twins": pushed_along_twins(several, top, twins),
+        "twin": pushed_along_twins(one, chosen.top[:1], chosen.twins[:1]),
+        "twins": pushed_along_twins(several, chosen.top, chosen.twins),
         "errors": {site: Moves.everywhere(positions, torch.tensor([ERROR])) for site in bench.dictionaries},
         "dense": {site: Moves.everywhere(positions, torch.tensor([WHOLE])) for site in bench.dictionaries},
     }
-
-
-def _label(bench: Workbench, latent: Latent) -> str | None:
-    label = bench.labels[latent[0]].get(latent[1])
-    return None if label is None else label.text

@@ -14,7 +14,7 @@ FLAT = 1e-6
 
 
 def spearman(values: Sequence[float]) -> float | None:
-    """Rank correlation of values with their order; ties share their rank. None where all are equal or there are fewer than 3.
+    """Rank correlation of values with their order, ties sharing ranks; None if all are equal or there are fewer than 3.
 
     A step that rises once, however sharp, has less than 1, for most of its values are equal.
     """
