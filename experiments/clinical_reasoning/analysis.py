@@ -74,4 +74,11 @@ ANALYSES: tuple[Analysis, ...] = (
         unit="series",
         needs_clinic=True,
     ),
+    Analysis(
+        "demographic-audit",
+        "What do mentions that must not matter do?",
+        "experiments.clinical_reasoning.analyses.demographic_audit",
+        size=90,
+        unit="pairs of each mention",
+    ),
 )

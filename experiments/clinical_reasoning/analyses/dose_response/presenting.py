@@ -39,7 +39,7 @@ ONE, SEVERAL, ERRORS, DENSE = "one latent", "top latents", "SAE errors", "whole 
 TEXT = (
     "A vignette is told with every value of one quantity, all else equal. m is the logit of the diagnosis that needs "
     "the finding less that of the one that fits without it; doses run from the side without the finding to the side "
-    "with it. The world knows a threshold only, so the right curve is a step; Spearman of a step is below 1, since most "
+    "with it. The world knows a threshold only, so the right curve is a step; Spearman of a step is below 1, as most "
     "of its values are equal, and stands beside the measured one. Latents are chosen by attribution at the value's "
     "tokens, on other cases; they are moved, in the vignette without the finding, to what they are at each dose."
 )
