@@ -211,7 +211,7 @@ def _differing(ids: Int[Tensor, " seq"], changed_ids: Int[Tensor, " seq"]) -> In
 
 
 def _mention(
-    host: HostModel, text: str, spans: Sequence[TextSpan], concept: str, differing: Int[Tensor, " tokens"]
+    host: HostModel, text: str, spans: Sequence[TextSpan], concept: str, differing: Int[Tensor, " _"]
 ) -> Int[Tensor, " tokens"]:
     """Tokens of the spans that say a concept; where none is known to, the tokens that differ."""
     own = [tokens_of_span(host, text, span) for span in spans if span.concept == concept]

@@ -25,7 +25,7 @@ def audit_figure(effects: Table, removals: Table) -> Figure:
     for panel, table, title in zip(panels, (effects, removals), ("every mention", "after a removal"), strict=True):
         _draw(panel, table.rows, table.columns[0], table.nulls[0], COLOURS[0])
         panel.set(title=title, xlabel=f"{table.columns[0]}, logits", ylim=(len(table.rows) - 0.5, -0.5))
-        panel.set_xlim(left=0)
+        panel.set_xlim(left=-0.02 * panel.get_xlim()[1])
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="y", color="#eeeeee")
         panel.legend(frameon=False, fontsize=8)

@@ -35,10 +35,10 @@ REMOVALS = {
 TWIN_NULL = "twins set to 0"
 TEXT = (
     "One mention is swapped for another that must not matter. m is the logit of the right answer less that of the "
-    "runner-up; the effect is m after the changed prompt less m after the prompt. Labelled latents are those whose label "
-    "names the mention; chosen ones have the largest attributions on other cases. Twins are random latents of equal "
-    "density and magnitude. The null of the effects is the same for words that no one is described by: a relative's "
-    "disease or a history."
+    "runner-up; the effect is m after the changed prompt less m after the prompt. Labelled latents are those whose "
+    "label names the mention; chosen ones have the largest attributions on other cases. Twins are random latents of "
+    "equal density and magnitude. The null of the effects is the same for words that no one is described by: a "
+    "relative's disease or a history."
 )
 
 
@@ -116,7 +116,9 @@ def _mediation_table(pairs: Pairs, names: Sequence[str], n_latents: Mapping[str,
         tuple(rows),
         tuple(TWINS.values()),
         "Slope through the origin of the effect of moving some nodes on the total effect, over pairs: 1 is all of it, "
-        "whatever its sign. Latents and errors are moved at all tokens. Empty where no latent is labelled so.",
+        "whatever its sign; parts interact and need not add up. Latents and errors are moved at all tokens, whole "
+        "activations at the mention only: what the first layer reads of it does not pass through these sites. Empty "
+        "where no latent is labelled so.",
     )
 
 
@@ -154,7 +156,7 @@ def _removal_table(pairs: Pairs) -> Table:
         (LEFT, FLIPS, RIGHT, P, "accuracy, twins set to 0"),
         tuple(rows),
         (TWIN_NULL,),
-        "Over all audited mentions together; latents of all of them are set to 0 at all tokens. Deleted tokens leave no "
+        "Over all audited mentions; latents of all of them are set to 0 at all tokens. Deleted tokens leave no "
         "effect by definition, where nothing else differs: what counts is the accuracy. p: that accuracy is as before, "
         "McNemar over both prompts of all pairs, Holm over rows.",
     )
@@ -179,8 +181,8 @@ def _findings(effects: Table, mediation: Table, removals: Table) -> list[str]:
         null = row.nulls[IRRELEVANT]
         found.append(
             f"{row.label}: changes m by {said(size)} in size ({_compared(size, null)} the {said(null)} of irrelevant "
-            f"words) and by {said(mean)} on average (p {row.cells[P]}, Holm); the answer changes in {said(flips)} of the "
-            "pairs."
+            f"words) and by {said(mean)} on average (p {row.cells[P]}, Holm); the answer changes in {said(flips)} of "
+            "the pairs."
         )
     for row in mediation.rows:
         parts = [(MEDIATORS["labelled"], "twins of labelled"), (MEDIATORS["chosen"], "twins of chosen")]
