@@ -68,8 +68,8 @@ def _effect_table(pairs: Pairs, names: Sequence[str]) -> Table:
         cells: dict[str, Measurement | str] = {
             SIZE: _measured(own, _size, unit="logits"),
             MEAN: _measured(own, _signed, unit="logits"),
-            FLIPS: _measured(own, lambda pair: not pair["after"]["nothing"]["same"]),
-            RIGHT: _measured(own, lambda pair: sum(pair["after"]["nothing"]["right"]) / 2),
+            FLIPS: _flips(own, "nothing"),
+            RIGHT: _accuracy(own, "nothing"),
             "m": _measured(own, lambda pair: pair["metric"], unit="logits"),
             "pairs": str(len(own)),
             P: f"{p:.2g}",
@@ -141,7 +141,7 @@ def _removal_table(pairs: Pairs) -> Table:
     for name, label in REMOVALS.items():
         cells: dict[str, Measurement | str] = {
             LEFT: _left(pairs, name),
-            FLIPS: _measured(pairs, lambda pair, name=name: not pair["after"][name]["same"]),
+            FLIPS: _flips(pairs, name),
             RIGHT: _accuracy(pairs, name),
             P: f"{by_name[name]:.2g}" if name in by_name else "",
         }
@@ -168,6 +168,10 @@ def _left(pairs: Pairs, name: str) -> Measurement:
         return abs(second - first)
 
     return _measured(pairs, size, unit="logits", higher_is_better=False)
+
+
+def _flips(pairs: Pairs, name: str) -> Measurement:
+    return _measured(pairs, lambda pair: not pair["after"][name]["same"])
 
 
 def _accuracy(pairs: Pairs, name: str) -> Measurement:
