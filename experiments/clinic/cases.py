@@ -21,7 +21,7 @@ from experiments.clinic.knowledge import (
     withheld,
 )
 
-__all__ = ["COMBINATIONS", "Case", "Contrast", "contrast_cases", "decisive", "sample_case"]
+__all__ = ["COMBINATIONS", "Case", "Contrast", "contrast_cases", "decisive", "rules_out", "sample_case"]
 
 COMBINATIONS = ("seen", "withheld", "all")
 """``seen``: no withheld pair; ``withheld``: the pair of the diagnosis is present; ``all``: either."""
@@ -178,11 +178,11 @@ def _draw_exception(rng: random.Random, diagnosis: str, denied: list[str]) -> st
     if draw >= 0.5:
         return None
     exception = rng.choice(relevant if relevant and draw < 0.4 else EXCEPTIONS)
-    return None if _contradicts(exception, denied) else exception
+    return None if rules_out(denied, exception) else exception
 
 
-def _contradicts(exception: str | None, denied: Collection[str]) -> bool:
-    """Whether the denied findings rule the condition out: nobody in renal failure has a normal creatinine."""
+def rules_out(denied: Collection[str], exception: str | None) -> bool:
+    """Whether the denied findings rule a condition out: nobody in renal failure has a normal creatinine."""
     return exception == "renal_failure" and "raised_creatinine" in denied
 
 
@@ -261,7 +261,7 @@ def _crossings(case: Case) -> Iterator[tuple[Case, str, str]]:
             present, denied = tuple(f for f in case.present if f != finding), (*case.denied, finding)
         else:
             present, denied = (*case.present, finding), tuple(f for f in case.denied if f != finding)
-        if _contradicts(case.exception, denied):
+        if rules_out(denied, case.exception):
             continue
         measurement = FINDINGS[finding].measurement
         assert measurement is not None

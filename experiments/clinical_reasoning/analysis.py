@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from experiments.clinical_reasoning.subject import Subject
 from experiments.report.contents import Section
@@ -28,6 +28,7 @@ class Presented:
     findings: tuple[str, ...]
 
 
+@runtime_checkable
 class AnalysisCode(Protocol):
     """The module of an analysis."""
 
@@ -68,4 +69,20 @@ class Analysis:
         return cast(AnalysisCode, import_module(self.module))
 
 
-ANALYSES: tuple[Analysis, ...] = ()
+ANALYSES: tuple[Analysis, ...] = (
+    Analysis(
+        "dose-response",
+        "Do the answer and a latent follow a measured value?",
+        "experiments.clinical_reasoning.analyses.dose_response",
+        size=60,
+        unit="series",
+        needs_clinic=True,
+    ),
+    Analysis(
+        "demographic-audit",
+        "What do mentions that must not matter do?",
+        "experiments.clinical_reasoning.analyses.demographic_audit",
+        size=90,
+        unit="pairs of each mention",
+    ),
+)
