@@ -21,7 +21,16 @@ from experiments.clinic.knowledge import (
     withheld,
 )
 
-__all__ = ["COMBINATIONS", "Case", "Contrast", "contrast_cases", "decisive", "sample_case"]
+__all__ = [
+    "COMBINATIONS",
+    "Case",
+    "Contrast",
+    "contrast_cases",
+    "decisive",
+    "ruled_out",
+    "sample_case",
+    "single_changes",
+]
 
 COMBINATIONS = ("seen", "withheld", "all")
 """``seen``: no withheld pair; ``withheld``: the pair of the diagnosis is present; ``all``: either."""
@@ -178,11 +187,11 @@ def _draw_exception(rng: random.Random, diagnosis: str, denied: list[str]) -> st
     if draw >= 0.5:
         return None
     exception = rng.choice(relevant if relevant and draw < 0.4 else EXCEPTIONS)
-    return None if _contradicts(exception, denied) else exception
+    return None if ruled_out(exception, denied) else exception
 
 
-def _contradicts(exception: str | None, denied: Collection[str]) -> bool:
-    """Whether the denied findings rule the condition out: nobody in renal failure has a normal creatinine."""
+def ruled_out(exception: str | None, denied: Collection[str]) -> bool:
+    """Whether denied findings rule a condition of the patient out: nobody in renal failure has a normal creatinine."""
     return exception == "renal_failure" and "raised_creatinine" in denied
 
 
@@ -261,7 +270,7 @@ def _crossings(case: Case) -> Iterator[tuple[Case, str, str]]:
             present, denied = tuple(f for f in case.present if f != finding), (*case.denied, finding)
         else:
             present, denied = (*case.present, finding), tuple(f for f in case.denied if f != finding)
-        if _contradicts(case.exception, denied):
+        if ruled_out(case.exception, denied):
             continue
         measurement = FINDINGS[finding].measurement
         assert measurement is not None
@@ -271,15 +280,22 @@ def _crossings(case: Case) -> Iterator[tuple[Case, str, str]]:
             yield replace(case, present=present, denied=denied, values=values), finding, finding
 
 
-def contrast_cases(case: Case) -> list[Contrast]:
-    """All cases that differ from `case` in one finding and have another diagnosis.
+def single_changes(case: Case) -> Iterator[tuple[Case, str, str]]:
+    """Every case that differs from `case` in one finding, with that finding before and after; equal for a value.
 
     The one difference is a finding told in words (another of the same polarity takes its place in the order),
-    or a measured value on the other side of its threshold. All else, distractors included, stays.
+    or a measured value on the other side of its threshold. All else, distractors included, stays, and so does what is
+    said to be the diagnosis, whether or not the findings still decide for it.
     """
+    changes = (*_swaps(case), *_crossings(case))
+    return (change for change in changes if not contradictory(change[0].present))
+
+
+def contrast_cases(case: Case) -> list[Contrast]:
+    """All cases that differ from `case` in one finding, as `single_changes` has it, and have another diagnosis."""
     contrasts = []
-    for changed, old, new in (*_swaps(case), *_crossings(case)):
+    for changed, old, new in single_changes(case):
         diagnosis = decide(changed.present, changed.denied)
-        if diagnosis not in (None, case.diagnosis) and not contradictory(changed.present):
+        if diagnosis not in (None, case.diagnosis):
             contrasts.append(Contrast(replace(changed, diagnosis=diagnosis), old, new))
     return contrasts
