@@ -115,7 +115,7 @@ class _Tally:
                         "first": everywhere.first,
                         "first_late": late.first,
                         "nameable": everywhere.is_nameable,
-                        "random_differing": round(everywhere.random_differing[SIZES.index(BAR_SIZE)], 5),
+                        "random_differing": [round(null, 5) for null in everywhere.random_differing],
                     }
                     for name, everywhere, late in zip(case.causes, found[ALL], found[LATE], strict=True)
                 ]
