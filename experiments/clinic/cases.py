@@ -27,7 +27,7 @@ __all__ = [
     "Contrast",
     "contrast_cases",
     "decisive",
-    "ruled_out",
+    "rules_out",
     "sample_case",
     "single_changes",
 ]
@@ -187,11 +187,11 @@ def _draw_exception(rng: random.Random, diagnosis: str, denied: list[str]) -> st
     if draw >= 0.5:
         return None
     exception = rng.choice(relevant if relevant and draw < 0.4 else EXCEPTIONS)
-    return None if ruled_out(exception, denied) else exception
+    return None if rules_out(denied, exception) else exception
 
 
-def ruled_out(exception: str | None, denied: Collection[str]) -> bool:
-    """Whether denied findings rule a condition of the patient out: nobody in renal failure has a normal creatinine."""
+def rules_out(denied: Collection[str], exception: str | None) -> bool:
+    """Whether the denied findings rule a condition out: nobody in renal failure has a normal creatinine."""
     return exception == "renal_failure" and "raised_creatinine" in denied
 
 
@@ -270,7 +270,7 @@ def _crossings(case: Case) -> Iterator[tuple[Case, str, str]]:
             present, denied = tuple(f for f in case.present if f != finding), (*case.denied, finding)
         else:
             present, denied = (*case.present, finding), tuple(f for f in case.denied if f != finding)
-        if ruled_out(case.exception, denied):
+        if rules_out(denied, case.exception):
             continue
         measurement = FINDINGS[finding].measurement
         assert measurement is not None

@@ -7,19 +7,21 @@ asked, not the world: whether the two agree is measured beside.
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
 from experiments.clinic.answering import answers, single_token
-from experiments.clinic.case_sampling import paired_cases
-from experiments.clinic.vignettes import TestCase
+from experiments.clinic.cases import decisive, sample_case
+from experiments.clinic.phrasing import sample_phrasing
 from experiments.clinical_reasoning.analyses.ground_truth.changed_cases import (
+    WordedCase,
     condition_swaps,
     single_swaps,
     whole_swaps,
 )
 from experiments.clinical_reasoning.analyses.ground_truth.contrast import Contrast
+from experiments.clinical_reasoning.clinic_pairs import templates
 from sae.host.host import HostModel
 
 __all__ = ["CAUSE_SHARE", "CausedCase", "Mention", "diagnosed_cases", "treated_cases"]
@@ -92,7 +94,7 @@ class CausedCase:
 
 
 def diagnosed_cases(host: HostModel, n: int, *, seed: int) -> tuple[list[CausedCase], int]:
-    """The first `n` test cases, and of how many of them the model gives another diagnosis than is right: these go out.
+    """Cases of the clinic, and of how many the model gives another diagnosis than is right: these are left out.
 
     Args:
         host: The model.
@@ -100,20 +102,20 @@ def diagnosed_cases(host: HostModel, n: int, *, seed: int) -> tuple[list[CausedC
         seed: Of the cases and of everything that is drawn.
     """
     rng = random.Random(f"causes {seed}")
-    cases = [paired.test_case for paired in islice(paired_cases(host.tokenizer, seed=seed), n)]
-    right = _answered_right(host, [(case.prompt, case.answer) for case in cases])
-    kept = [(i, case) for i, case in enumerate(cases) if right[i]]
-    swaps = [single_swaps(host, case, rng, most=MOST_SWAPS) for _, case in kept]
-    wholes = [whole_swaps(host, case, rng, n_tries=WHOLE_TRIES) for _, case in kept]
+    cases = list(islice(_worded_cases(rng), n))
+    right = _answered_right(host, [(case.prompt(), case.case.diagnosis) for case in cases])
+    kept = [case for case, is_right in zip(cases, right, strict=True) if is_right]
+    swaps = [single_swaps(host, case, rng, most=MOST_SWAPS) for case in kept]
+    wholes = [whole_swaps(host, case, rng, n_tries=WHOLE_TRIES) for case in kept]
     flips = iter(_flips(host, [each for of_case in swaps for group in of_case.values() for each in group]))
     whole_flips = iter(_flips(host, [each for group in wholes for each in group]))
     found = []
-    for (i, case), of_case, whole in zip(kept, swaps, wholes, strict=True):
+    for case, of_case, whole in zip(kept, swaps, wholes, strict=True):
         flipped = {name: [each for each in group if next(flips)] for name, group in of_case.items()}
         mentions = tuple(_mention(case, name, len(of_case[name]), len(flipped[name])) for name in of_case)
         contrasts = tuple(rng.choice(flipped[mention.name]) for mention in mentions if mention.is_cause)
         turned = [each for each in whole if next(whole_flips)]
-        found.append(CausedCase(f"case {i}", mentions, contrasts, turned[0] if turned else None))
+        found.append(CausedCase(case.template, mentions, contrasts, turned[0] if turned else None))
     return found, n - len(kept)
 
 
@@ -126,31 +128,30 @@ def treated_cases(host: HostModel, n: int, *, seed: int) -> tuple[list[CausedCas
         seed: Of the cases and of everything that is drawn.
     """
     rng = random.Random(f"conditions {seed}")
-    drawn = list(islice(_with_swaps(host, seed), n))
-    right = _answered_right(host, [(swaps[0].prompt, case.drug) for case, swaps in drawn])
-    kept = [(i, case, swaps) for i, (case, swaps) in enumerate(drawn) if right[i]]
-    flips = iter(_flips(host, [each for _, _, swaps in kept for each in swaps]))
+    excepted = ((case, condition_swaps(host, case)) for case in _worded_cases(rng) if case.case.exception_decides)
+    cases = list(islice(((case, swaps) for case, swaps in excepted if swaps), n))
+    right = _answered_right(host, [(case.prompt("treatment"), case.case.drug) for case, _ in cases])
+    kept = [each for each, is_right in zip(cases, right, strict=True) if is_right]
+    flips = iter(_flips(host, [each for _, swaps in kept for each in swaps]))
     found = []
-    for i, case, swaps in kept:
+    for case, swaps in kept:
         flipped = [each for each in swaps if next(flips)]
         mention = Mention(str(case.case.exception), True, False, True, len(swaps), len(flipped))
         contrasts = (rng.choice(flipped),) if mention.is_cause else ()
-        found.append(CausedCase(f"treated case {i}", (mention,), contrasts))
+        found.append(CausedCase(case.template, (mention,), contrasts))
     return found, n - len(kept)
 
 
-def _with_swaps(host: HostModel, seed: int) -> Iterator[tuple[TestCase, list[Contrast]]]:
-    # a seed of their own: they are other cases than those of the diagnoses
-    for paired in paired_cases(host.tokenizer, seed=seed + 1):
-        if paired.test_case.case.exception_decides:
-            swaps = condition_swaps(host, paired.test_case)
-            if swaps:
-                yield paired.test_case, swaps
+def _worded_cases(rng: random.Random) -> Iterator[WordedCase]:
+    """Cases without end, in the templates of the pairs."""
+    while True:
+        case, surfaces = sample_case(rng), sample_phrasing(rng, "test").surfaces
+        yield WordedCase(case, replace(rng.choice(templates()), surfaces=surfaces))
 
 
-def _mention(case: TestCase, name: str, n_swaps: int, n_flips: int) -> Mention:
-    facts = case.case
-    return Mention(name, name in facts.present, name in facts.values, name in case.decisive, n_swaps, n_flips)
+def _mention(worded: WordedCase, name: str, n_swaps: int, n_flips: int) -> Mention:
+    case = worded.case
+    return Mention(name, name in case.present, name in case.values, name in decisive(case), n_swaps, n_flips)
 
 
 def _answered_right(host: HostModel, asked: Sequence[tuple[str, str]]) -> list[bool]:

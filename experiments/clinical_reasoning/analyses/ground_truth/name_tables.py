@@ -1,53 +1,69 @@
 """What is named: by each basis, in the circuits rightly or wrongly, and each finding by itself."""
 
+from typing import Any
+
 import torch
+from jaxtyping import Float64
+from torch import Tensor
 
 from experiments.clinic.knowledge import DISEASES, FINDINGS
+from experiments.clinical_reasoning.analyses.ground_truth.causes import CAUSE_SHARE
 from experiments.clinical_reasoning.analyses.ground_truth.measuring import DEFAULT
-from experiments.clinical_reasoning.analyses.ground_truth.recall_tables import FEW, title_of
-from experiments.clinical_reasoning.analyses.ground_truth.recorded import Recorded, ratio_over_cases
-from experiments.clinical_reasoning.statistics import holm
+from experiments.clinical_reasoning.analyses.ground_truth.ranked_nodes import LATE
+from experiments.clinical_reasoning.analyses.ground_truth.recall_tables import FEW, RANDOM, title_of
+from experiments.clinical_reasoning.analyses.ground_truth.recorded import Recorded
+from experiments.clinical_reasoning.statistics import by_template, holm, ratio
 from experiments.report.contents import Row, Table
-from sae.measurement import Measurement, bootstrap
+from sae.measurement import Measurement
 
 __all__ = ["agreement_table", "basis_table", "finding_table", "precision_table", "tail_probability"]
 
 N_NODES, N_NAMED, N_FINDING, RIGHT_FINDING, N_DIAGNOSIS, RIGHT_DIAGNOSIS = range(6)
 """Columns of the counts in the record."""
 
+_AGREEMENTS = {"both say the same": (4, 0), "of the decisive, causes": (3, 1), "of the causes, decisive": (3, 2)}
+"""Of the counts of `_verdicts`, which is divided by which."""
+
 
 def agreement_table(recorded: Recorded) -> Table:
     """What the model makes a cause, beside what the world's rule needs for the answer."""
-    mentions = [
-        [
-            [m["is_decisive"], m["is_cause"], m["n_flips"] > 0]
-            for m in case["mentions"]
-        ]
-        for case in recorded.record["cases"]
-    ]
+    cases = recorded.record["cases"]
+    templates = [case["template"] for case in cases]
     rows = []
-    for label, column in (("most of its swaps change the answer", 1), ("any swap changes the answer", 2)):
-        pairs = [[(mention[0], mention[column]) for mention in of_case] for of_case in mentions]
-        both = [sum(a and b for a, b in of_case) for of_case in pairs]
-        agreed = [sum(a == b for a, b in of_case) for of_case in pairs]
-        n_decisive, n_causes = ([sum(pair[i] for pair in of_case) for of_case in pairs] for i in (0, 1))
+    for label, least in (("most of its swaps change the answer", CAUSE_SHARE), ("any swap changes the answer", 0.0)):
+        counts = [_verdicts(case["mentions"], least) for case in cases]
         cells = {
-            "both say the same": ratio_over_cases(agreed, list(map(len, pairs))),
-            "of the decisive, causes": ratio_over_cases(both, n_decisive),
-            "of the causes, decisive": ratio_over_cases(both, n_causes),
+            name: by_template([(float(row[part]), float(row[whole])) for row in counts], templates, ratio)
+            for name, (part, whole) in _AGREEMENTS.items()
         }
-        rows.append(Row(label, cells, {"by chance": _chance(n_decisive, n_causes, list(map(len, pairs)))}))
-    n_mentions = sum(map(len, mentions))
+        rows.append(Row(label, cells, {"by chance": by_template(counts, templates, _chance_agreement)}))
+    n_mentions = sum(len(case["mentions"]) for case in cases)
     return Table(
         "ground_truth_agreement",
         "The cause of the model's answer, beside the rule of its world",
-        ("both say the same", "of the decisive, causes", "of the causes, decisive"),
+        tuple(_AGREEMENTS),
         tuple(rows),
         ("by chance",),
-        f"Over the {n_mentions} findings, present or denied, of {len(mentions)} cases. Decisive is a finding without "
+        f"Over the {n_mentions} findings, present or denied, of {len(cases)} cases. Decisive is a finding without "
         "which the rule leaves the answer open or gives another. The first row is what is called a cause here: a "
         "single swap may also change the answer by what it brings.",
     )
+
+
+def _verdicts(mentions: list[dict[str, Any]], least: float) -> list[float]:
+    """Mentions, decisive ones, causes, those that are both, and those on which both verdicts agree."""
+    pairs = [(m["is_decisive"], m["n_flips"] > 0 and m["n_flips"] >= least * m["n_swaps"]) for m in mentions]
+    verdicts = ((1, a, b, a and b, a == b) for a, b in pairs)
+    return [float(sum(column)) for column in zip(*verdicts, strict=True)] or [0.0] * 5
+
+
+def _chance_agreement(
+    values: Float64[Tensor, "pairs columns"], counts: Float64[Tensor, "draws pairs"]
+) -> Float64[Tensor, " draws"]:
+    """How often two independent verdicts of these rates are the same."""
+    total, decisive, causes = (counts @ values[:, column] for column in range(3))
+    p, q = decisive / total, causes / total
+    return p * q + (1 - p) * (1 - q)
 
 
 def basis_table(recorded: Recorded) -> Table:
@@ -76,19 +92,15 @@ def precision_table(recorded: Recorded) -> Table:
     columns = ("right of the named", "right of all nodes", "findings right", "diagnoses right", "named")
     rows = []
     for arm in recorded.arms("cause"):
-        counts = recorded.right(arm)
-        circuit, differing = (list(map(list, zip(*counts[name], strict=True))) for name in ("circuit", "differing"))
-        right, all_right = (
-            [a + b for a, b in zip(of[RIGHT_FINDING], of[RIGHT_DIAGNOSIS], strict=True)] for of in (circuit, differing)
-        )
+        named = recorded.right(arm)
         cells = {
-            columns[0]: ratio_over_cases(right, circuit[N_NAMED]),
-            columns[1]: ratio_over_cases(right, circuit[N_NODES]),
-            columns[2]: ratio_over_cases(circuit[RIGHT_FINDING], circuit[N_FINDING]),
-            columns[3]: ratio_over_cases(circuit[RIGHT_DIAGNOSIS], circuit[N_DIAGNOSIS]),
-            columns[4]: ratio_over_cases(circuit[N_NAMED], circuit[N_NODES]),
+            columns[0]: named.share("circuit", [RIGHT_FINDING, RIGHT_DIAGNOSIS], [N_NAMED]),
+            columns[1]: named.share("circuit", [RIGHT_FINDING, RIGHT_DIAGNOSIS], [N_NODES]),
+            columns[2]: named.share("circuit", [RIGHT_FINDING], [N_FINDING]),
+            columns[3]: named.share("circuit", [RIGHT_DIAGNOSIS], [N_DIAGNOSIS]),
+            columns[4]: named.share("circuit", [N_NAMED], [N_NODES]),
         }
-        null = ratio_over_cases(all_right, differing[N_NAMED])
+        null = named.share("differing", [RIGHT_FINDING, RIGHT_DIAGNOSIS], [N_NAMED])
         rows.append(Row(title_of(arm), cells, {"all differing nodes": null}))
     return Table(
         "ground_truth_precision",
@@ -104,41 +116,39 @@ def precision_table(recorded: Recorded) -> Table:
 
 def finding_table(recorded: Recorded) -> Table:
     """Each finding that caused an answer, for the default basis and method."""
-    size, few = recorded.sizes.index(recorded.bar_size), recorded.sizes.index(FEW)
-    by_name: dict[str, list[dict]] = {}
+    sizes, of_bar = (FEW, recorded.bar_size), f"{recorded.bar_size} nodes"
+    by_name: dict[str, list[dict[str, Any]]] = {}
     for cause in recorded.record["by_cause"]:
         by_name.setdefault(cause["name"], []).append(cause)
     names = sorted(by_name, key=lambda name: (-len(by_name[name]), name))
-    tails = []
-    for name in names:
-        n_found = sum(_within(cause["first"], FEW) for cause in by_name[name])
-        tails.append(tail_probability([cause["random_differing"][few] for cause in by_name[name]], n_found))
-    columns = (f"{FEW} nodes", f"{recorded.bar_size} nodes", f"{recorded.bar_size} nodes, later half", "p, Holm")
+    nulls = {
+        (name, n): [cause["random_differing"][recorded.sizes.index(n)] for cause in by_name[name]]
+        for name in names
+        for n in sizes
+    }
+    n_found = {name: sum(_within(cause["first"], FEW) for cause in by_name[name]) for name in names}
+    adjusted = holm([tail_probability(nulls[name, FEW], n_found[name]) for name in names])
     rows = []
-    for name, adjusted in zip(names, holm(tails), strict=True):
+    for name, p in zip(names, adjusted, strict=True):
         causes = by_name[name]
-        ones = [1] * len(causes)
-        reason = "an exact probability has no interval"
+        templates = [recorded.record["cases"][cause["case"]]["template"] for cause in causes]
         cells = {
-            columns[0]: ratio_over_cases([_within(cause["first"], FEW) for cause in causes], ones),
-            columns[1]: ratio_over_cases([_within(cause["first"], recorded.bar_size) for cause in causes], ones),
-            columns[2]: ratio_over_cases([_within(cause["first_late"], recorded.bar_size) for cause in causes], ones),
-            columns[3]: Measurement(adjusted, None, None, len(causes), reason=reason),
+            f"{n} nodes": by_template([float(_within(cause["first"], n)) for cause in causes], templates) for n in sizes
         }
-        nulls = {
-            f"random differing nodes, {n}": ratio_over_cases([cause["random_differing"][i] for cause in causes], ones)
-            for n, i in ((FEW, few), (recorded.bar_size, size))
-        }
-        rows.append(Row(f"{name.replace('_', ' ')} ({len(causes)})", cells, nulls))
+        late = [float(_within(cause["first_late"], recorded.bar_size)) for cause in causes]
+        cells[f"{of_bar}, {LATE}"] = by_template(late, templates)
+        cells["p, Holm"] = Measurement(p, None, None, len(causes), reason="an exact probability has no interval")
+        of_name = {f"{RANDOM}, {n}": by_template(nulls[name, n], templates) for n in sizes}
+        rows.append(Row(f"{name.replace('_', ' ')} ({len(causes)})", cells, of_name))
     return Table(
         "ground_truth_findings",
         f"Each finding that caused an answer: {title_of(DEFAULT)}",
-        columns,
+        (*(f"{n} nodes" for n in sizes), f"{of_bar}, {LATE}", "p, Holm"),
         tuple(rows),
-        (f"random differing nodes, {FEW}", f"random differing nodes, {recorded.bar_size}"),
-        f"In brackets in how many cases; a case counts once. p is the exact probability that random differing nodes "
-        f"recall it in as many cases or more at {FEW} nodes, adjusted over the findings by Holm: at "
-        f"{recorded.bar_size} random nodes recall too much for a test.",
+        tuple(f"{RANDOM}, {n}" for n in sizes),
+        "In brackets in how many cases. p is the exact probability that random differing nodes recall it in as many "
+        f"cases or more at {FEW} nodes, cases taken as independent, adjusted over the findings by Holm; at {of_bar} "
+        "random ones recall too much for a test.",
     )
 
 
@@ -153,15 +163,3 @@ def tail_probability(probabilities: list[float], n_found: int) -> float:
 
 def _within(first: int | None, size: int) -> int:
     return int(first is not None and first <= size)
-
-
-def _chance(n_first: list[int], n_second: list[int], n_all: list[int]) -> Measurement:
-    """How often two independent verdicts of these rates would be the same."""
-    of_case = torch.tensor([n_first, n_second, n_all], dtype=torch.float64)
-
-    def agreement(counts: torch.Tensor) -> torch.Tensor:
-        first, second, total = (counts @ of_case[i] for i in range(3))
-        p, q = first / total, second / total
-        return p * q + (1 - p) * (1 - q)
-
-    return bootstrap(agreement, len(n_all))

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from experiments.clinical_reasoning.analyses.ground_truth.ranked_nodes import Arm
-from sae.measurement import Measurement, bootstrap
+from experiments.clinical_reasoning.statistics import by_template, ratio
+from sae.measurement import Measurement
 
-__all__ = ["NULLS", "Recorded", "mean_over_cases", "ratio_over_cases"]
+__all__ = ["NULLS", "Columns", "Recorded"]
 
 NULLS = {
     "random differing nodes": "random_differing",
@@ -20,16 +19,45 @@ NULLS = {
 """Of recall, by the names of their columns in the record."""
 
 
-def mean_over_cases(values: Sequence[float]) -> Measurement:
-    """Mean with its interval over cases; each case is a template of its own."""
-    counted = torch.tensor(values, dtype=torch.float64)
-    return bootstrap(lambda counts: counts @ counted / counts.sum(dim=1), len(values), higher_is_better=None)
+@dataclass(frozen=True)
+class Columns:
+    """One question to one basis by one method: an entry a case in every column.
 
+    Attributes:
+        case: Which cases.
+        templates: Of each.
+        values: The columns by name.
+        sizes: Of circuits, for columns with a number a size.
+        bar_size: The size that is judged.
+    """
 
-def ratio_over_cases(parts: Sequence[float], wholes: Sequence[float]) -> Measurement:
-    """Sum over sum, with its interval over cases; without a value where all wholes are 0."""
-    of_case = torch.tensor([list(parts), list(wholes)], dtype=torch.float64)
-    return bootstrap(lambda counts: (counts @ of_case[0]) / (counts @ of_case[1]), len(parts))
+    case: list[int]
+    templates: list[str]
+    values: Mapping[str, list[Any]]
+    sizes: list[int]
+    bar_size: int
+
+    def at(self, name: str, size: int) -> list[float]:
+        """Of a column with a number a size those of one size."""
+        index = self.sizes.index(size)
+        return [of_case[index] for of_case in self.values[name]]
+
+    def mean(self, name: str, size: int | None = None) -> Measurement:
+        """Mean of a column over cases; of one with a number a size, at that size."""
+        return by_template(self.values[name] if size is None else self.at(name, size), self.templates)
+
+    def nulls(self) -> dict[str, Measurement]:
+        """Nulls of recall at the size that is judged."""
+        return {
+            title: self.mean(name, self.bar_size if name == "random_differing" else None)
+            for title, name in NULLS.items()
+        }
+
+    def share(self, name: str, part: Sequence[int], whole: Sequence[int]) -> Measurement:
+        """Of a column of counts the sum of some of them over the sum of others, over all cases."""
+        counts = self.values[name]
+        pairs = [(float(sum(row[i] for i in part)), float(sum(row[i] for i in whole))) for row in counts]
+        return by_template(pairs, self.templates, ratio)
 
 
 @dataclass(frozen=True)
@@ -43,50 +71,32 @@ class Recorded:
     record: Mapping[str, Any]
 
     @property
-    def sizes(self) -> list[int]:
-        """Nodes of the circuits."""
-        return list(self.record["sizes"])
+    def bar_size(self) -> int:
+        """Nodes of the circuits that are judged."""
+        return int(self.record["bar_size"])
 
     @property
-    def bar_size(self) -> int:
-        """The size that is judged."""
-        return int(self.record["bar_size"])
+    def sizes(self) -> list[int]:
+        """Nodes of all circuits."""
+        return list(self.record["sizes"])
 
     def arms(self, question: str) -> list[Arm]:
         """Every basis and method that a question was put to, in the order of the record."""
         found = ((each["basis"], each["method"]) for each in self.record["recalls"] if each["question"] == question)
         return list(dict.fromkeys(found))
 
-    def columns(self, arm: Arm, question: str, group: str) -> Mapping[str, Any]:
-        """What was recalled, one entry a case.
+    def recalls(self, arm: Arm, question: str, group: str) -> Columns:
+        """What was recalled.
 
         Raises:
             ValueError: It was not asked.
         """
         for each in self.record["recalls"]:
             if (each["basis"], each["method"], each["question"], each["group"]) == (*arm, question, group):
-                return dict(each)
+                return self._columns(each, "treated" if question == "condition" else "cases")
         raise ValueError(f"the record has no {question!r} of {group!r} for {' by '.join(arm)}")
 
-    def recall(self, arm: Arm, question: str, group: str, size: int) -> Measurement:
-        """Mean recall of circuits of a size."""
-        return mean_over_cases(self.at_size(self.columns(arm, question, group)["found"], size))
-
-    def column(self, arm: Arm, question: str, group: str, name: str) -> Measurement:
-        """Mean of one of the columns that have one number a case; a null by size is taken at the size that is judged."""
-        values = self.columns(arm, question, group)[name]
-        return mean_over_cases(self.at_size(values, self.bar_size) if name == "random_differing" else values)
-
-    def nulls(self, arm: Arm, question: str, group: str, names: Sequence[str] = tuple(NULLS)) -> dict[str, Measurement]:
-        """Nulls of recall at the size that is judged."""
-        return {name: self.column(arm, question, group, NULLS[name]) for name in names}
-
-    def at_size(self, by_size: Sequence[Sequence[float]], size: int) -> list[float]:
-        """One number a case, of circuits of one size."""
-        index = self.sizes.index(size)
-        return [of_case[index] for of_case in by_size]
-
-    def right(self, arm: Arm) -> Mapping[str, Any]:
+    def right(self, arm: Arm) -> Columns:
         """How nodes are named.
 
         Raises:
@@ -94,5 +104,9 @@ class Recorded:
         """
         for each in self.record["right"]:
             if (each["basis"], each["method"]) == arm:
-                return dict(each)
+                return self._columns(each, "cases")
         raise ValueError(f"the record does not say how nodes are named for {' by '.join(arm)}")
+
+    def _columns(self, stored: Mapping[str, Any], kind: str) -> Columns:
+        templates = [self.record[kind][case]["template"] for case in stored["case"]]
+        return Columns(stored["case"], templates, stored, self.sizes, self.bar_size)
