@@ -64,4 +64,13 @@ class Analysis:
         return cast(AnalysisCode, import_module(self.module))
 
 
-ANALYSES: tuple[Analysis, ...] = ()
+ANALYSES: tuple[Analysis, ...] = (
+    Analysis(
+        "ground-truth",
+        "Circuits against the known cause",
+        "experiments.clinical_reasoning.analyses.ground_truth",
+        80,
+        "cases",
+        needs_clinic=True,
+    ),
+)
