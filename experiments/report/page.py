@@ -3,16 +3,20 @@
 import base64
 import hashlib
 import json
+import re
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 from experiments.report.contents import Report
 from experiments.report.wording import figure_of, interval_of
 from sae.measurement import Measurement
 
 __all__ = ["report_page"]
+
+CODE = re.compile("`([^`]+)`")
 
 
 def report_page(report: Report) -> str:
@@ -32,6 +36,7 @@ def report_page(report: Report) -> str:
         interval_of=interval_of,
         address=_address,
         picture=_picture,
+        prose=_prose,
     )
 
 
@@ -39,6 +44,11 @@ def _policy(style: str) -> str:
     """A content security policy: one style, pictures that are inside, nothing else."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def _prose(text: str) -> Markup:
+    """A text with what stands between backticks set as code, everything else escaped."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def _address(name: str) -> str:

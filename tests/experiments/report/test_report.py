@@ -97,6 +97,14 @@ def test_the_page_is_whole_escaped_and_its_links_lead_somewhere():
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
 
 
+def test_names_in_backticks_are_set_as_code_on_the_page_and_stay_escaped():
+    page = report_page(
+        example_report(findings=("Judged on text, `domain, <b>bits</b>` explains more; a lone ` stays.",))
+    )
+    assert "<code>domain, &lt;b&gt;bits&lt;/b&gt;</code>" in page
+    assert "a lone ` stays" in page
+
+
 def test_files_are_written_and_read(tmp_path):
     write_report(example_report(), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
