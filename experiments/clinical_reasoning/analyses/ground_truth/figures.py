@@ -68,8 +68,9 @@ def circuit_picture(recorded: Recorded) -> Figure:
     return Figure(
         "ground_truth_circuit",
         f"One circuit: {changed}, and “{picture['target']}” becomes “{picture['foil']}”",
-        f"The {picture['n_features']} features that `circuits discover` keeps for the first cause of the first case "
-        "that has one. At the changed words features of both findings, at the last token those of the two diagnoses.",
+        f"The {picture['n_features']} features that `circuits discover` keeps, with its own settings, for the first "
+        "cause of the first case that has one. Names are shown where they fit; compare those at the changed words with "
+        "the change, and those at the last token with the two answers.",
         picture["svg"],
     )
 

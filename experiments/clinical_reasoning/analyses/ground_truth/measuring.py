@@ -23,6 +23,7 @@ from experiments.clinical_reasoning.analyses.ground_truth.ranked_nodes import (
 from experiments.clinical_reasoning.analyses.ground_truth.units import (
     BAR_SIZE,
     SIZES,
+    ErrorShares,
     Recalls,
     RightShares,
     recalls_of,
@@ -85,6 +86,7 @@ class _Tally:
         self.meanings = {name: Meanings.of(basis) for name, basis in bases.items()}
         self.recalls: dict[tuple[Arm, str, str], Recalls] = defaultdict(Recalls)
         self.right: dict[Arm, RightShares] = defaultdict(RightShares)
+        self.errors: dict[str, ErrorShares] = defaultdict(ErrorShares)
         self.by_cause: list[dict[str, Any]] = []
 
     def add_diagnosed(self, index: int, case: CausedCase) -> None:
@@ -107,6 +109,8 @@ class _Tally:
             self._recall(arm, "diagnosis", index, ranked, DIAGNOSIS, answers)
             right = {FINDING: sorted(changed), DIAGNOSIS: answers}
             self.right[arm].add(index, ranked, self.meanings[arm[0]], right)
+            if arm[1] == DEFAULT[1]:
+                self.errors[arm[0]].add(index, ranked)
             if arm == DEFAULT:
                 self.by_cause += [
                     {
@@ -135,6 +139,10 @@ class _Tally:
                 for (arm, question, group), columns in self.recalls.items()
             ],
             "right": [{"basis": arm[0], "method": arm[1], **columns.to_json()} for arm, columns in self.right.items()],
+            "errors": [
+                {"basis": name, "site_names": [str(site) for site in self.bases[name].dictionaries], **errors.to_json()}
+                for name, errors in self.errors.items()
+            ],
             "by_cause": self.by_cause,
         }
 

@@ -16,7 +16,7 @@ from experiments.clinical_reasoning.statistics import by_template, holm, ratio
 from experiments.report.contents import Row, Table
 from sae.measurement import Measurement
 
-__all__ = ["agreement_table", "basis_table", "finding_table", "precision_table", "tail_probability"]
+__all__ = ["agreement_table", "basis_table", "error_table", "finding_table", "precision_table", "tail_probability"]
 
 N_NODES, N_NAMED, N_FINDING, RIGHT_FINDING, N_DIAGNOSIS, RIGHT_DIAGNOSIS = range(6)
 """Columns of the counts in the record."""
@@ -111,6 +111,26 @@ def precision_table(recorded: Recorded) -> Table:
         f"Of the nodes of the circuits of {recorded.bar_size} of all causes of a case, each counted once: right is a "
         "finding that was swapped out or in, or a diagnosis that the model answers to either prompt. In the second "
         "column a node without a name counts as a miss. The null is what random differing nodes have on average.",
+    )
+
+
+def error_table(recorded: Recorded) -> Table:
+    """How much of the effect goes through what the dictionaries miss."""
+    found = recorded.errors()
+    sites = list(dict.fromkeys(site for _, names, _ in found for site in names))
+    rows = []
+    for basis, names, columns in found:
+        cells = {site: columns.quotient("errors", "sites", index) for index, site in enumerate(names)}
+        rows.append(Row(basis, cells))
+    return Table(
+        "ground_truth_errors",
+        "What goes through the errors",
+        tuple(sites),
+        tuple(rows),
+        note="Effect of the errors of a site as a share of that of its features and errors together, by "
+        f"{DEFAULT[1].replace('_', ' ')}, over the contrasts of all causes. Errors have no names and are no nodes of "
+        "the circuits: what goes through them cannot be recalled. Neurons leave none. A share of the whole has no "
+        "null; 1 is a dictionary without features.",
     )
 
 

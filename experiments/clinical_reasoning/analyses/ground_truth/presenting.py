@@ -7,6 +7,7 @@ from experiments.clinical_reasoning.analyses.ground_truth.figures import basis_f
 from experiments.clinical_reasoning.analyses.ground_truth.name_tables import (
     agreement_table,
     basis_table,
+    error_table,
     finding_table,
     precision_table,
 )
@@ -14,8 +15,8 @@ from experiments.clinical_reasoning.analyses.ground_truth.recall_tables import (
     answer_table,
     cause_table,
     condition_table,
+    paired_table,
     place_table,
-    slow_table,
     whole_table,
 )
 from experiments.clinical_reasoning.analyses.ground_truth.recorded import Recorded
@@ -30,8 +31,9 @@ TEXT = (
     "each cause one such swap is the contrast of a circuit; the circuits of a case together are asked whether any of "
     "their nodes is named for the cause, however it is told. A contrast differs from its prompt in one finding, so "
     "that nearly everything that differs is due to it: recall over all sites says little by itself, and less the fewer "
-    "nodes differ. Which nodes count, few nodes, and the contrast in which every finding changes are the sharper "
-    "questions. Names were chosen on validation documents, cases are of the test split, and nothing was fitted to them."
+    "nodes differ; to read off the changed word would recall every cause. Which nodes count, few nodes, and the "
+    "contrast in which every finding changes are the sharper questions. Names were chosen on validation documents, cases are "
+    "of the test split, and nothing was fitted to them."
 )
 
 
@@ -46,7 +48,8 @@ def present(record: Mapping[str, Any]) -> Presented:
         answer_table(recorded),
         condition_table(recorded),
         precision_table(recorded),
-        slow_table(recorded),
+        paired_table(recorded),
+        error_table(recorded),
         basis_table(recorded),
         finding_table(recorded),
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from circuits.effects.node_effects import NodeEffects, effects_of_gradients, score_nodes
@@ -41,6 +41,8 @@ class RankedNodes:
         feature_id: Feature.
         meaning: Number of what it is named for.
         groups: By the names in `GROUPS`, which nodes belong to it.
+        error_effect: Of the errors of each site together, in units of the metric; they are no nodes here.
+        site_effect: The same of each site's features and errors together.
     """
 
     site: Int[Tensor, " nodes"]
@@ -48,13 +50,16 @@ class RankedNodes:
     feature_id: Int[Tensor, " nodes"]
     meaning: Int[Tensor, " nodes"]
     groups: Mapping[str, Bool[Tensor, " nodes"]]
+    error_effect: Float[Tensor, " sites"]
+    site_effect: Float[Tensor, " sites"]
 
     @classmethod
-    def of(cls, ranking: Ranking, meanings: Meanings, *, answer_position: int) -> "RankedNodes":
+    def of(cls, ranking: Ranking, effects: NodeEffects, meanings: Meanings, *, answer_position: int) -> "RankedNodes":
         """Nodes with what they are named for.
 
         Args:
             ranking: Of a lone prompt.
+            effects: Of its nodes and errors.
             meanings: Of the basis, whose sites are those of the ranking.
             answer_position: The prompt's last token.
         """
@@ -67,7 +72,9 @@ class RankedNodes:
             LATE: ranking.site_index >= len(ranking.sites) / 2,
             ANSWER: ranking.position == answer_position,
         }
-        return cls(ranking.site_index, ranking.position, ranking.feature_id, meaning, groups)
+        errors = torch.stack([effects[site].error_effect.sum() for site in ranking.sites])
+        features = torch.stack([effects[site].indirect_effect.sum() for site in ranking.sites])
+        return cls(ranking.site_index, ranking.position, ranking.feature_id, meaning, groups, errors, features + errors)
 
     def __len__(self) -> int:
         return len(self.site)
@@ -94,8 +101,8 @@ def ranked_by(
     last = len(behaviour.tokens) - 1
     found: dict[Arm, RankedNodes] = {}
     for names in _sharing_sites(bases):
-        for arm, ranking in _rankings(behaviour, {name: bases[name] for name in names}, methods):
-            found[arm] = RankedNodes.of(ranking, meanings[arm[0]], answer_position=last)
+        for arm, ranking, effects in _rankings(behaviour, {name: bases[name] for name in names}, methods):
+            found[arm] = RankedNodes.of(ranking, effects, meanings[arm[0]], answer_position=last)
     return behaviour, found
 
 
@@ -108,7 +115,7 @@ def _sharing_sites(bases: Mapping[str, Workbench]) -> list[list[str]]:
 
 def _rankings(
     behaviour: Behaviour, bases: Mapping[str, Workbench], methods: Sequence[str]
-) -> Iterator[tuple[Arm, Ranking]]:
+) -> Iterator[tuple[Arm, Ranking, NodeEffects]]:
     """Of bases at the same sites."""
     names = list(bases)
     first = _recorded(bases[names[0]], behaviour)
@@ -117,20 +124,21 @@ def _rankings(
         ensembles[name] = read_through(first, bases[name].dictionaries, same_encoder=False)
     for method in methods:
         if method in (MASK, "exact"):
-            yield from (((name, method), _ranking(ensemble, method)) for name, ensemble in ensembles.items())
+            yield from (((name, method), *_ranking(ensemble, method)) for name, ensemble in ensembles.items())
             continue
         effects = score_nodes(first.first, method)
         gradients = {site: scored.gradients for site, scored in effects.items()}
         for name, ensemble in ensembles.items():
             own: NodeEffects = effects if name == names[0] else effects_of_gradients(ensemble.first, gradients)
-            yield (name, method), Ranking.by_effect(own)
+            yield (name, method), Ranking.by_effect(own), own
 
 
-def _ranking(ensemble: Ensemble, method: str) -> Ranking:
+def _ranking(ensemble: Ensemble, method: str) -> tuple[Ranking, NodeEffects]:
     if method == MASK:
         effects = score_nodes(ensemble.first)
-        return Ranking.by_score(effects, learn_mask(ensemble, effects))
-    return Ranking.by_effect(score_nodes(ensemble.first, method))
+        return Ranking.by_score(effects, learn_mask(ensemble, effects)), effects
+    effects = score_nodes(ensemble.first, method)
+    return Ranking.by_effect(effects), effects
 
 
 def _recorded(basis: Workbench, behaviour: Behaviour) -> Ensemble:

@@ -3,7 +3,7 @@
 from experiments.clinical_reasoning.analyses.ground_truth.measuring import DEFAULT, SLOW
 from experiments.clinical_reasoning.analyses.ground_truth.ranked_nodes import ALL, ANSWER, GROUPS, LATE, Arm
 from experiments.clinical_reasoning.analyses.ground_truth.recorded import NULLS, Columns, Recorded
-from experiments.clinical_reasoning.statistics import by_template
+from experiments.clinical_reasoning.statistics import by_template, holm, sign_flip
 from experiments.report.contents import Row, Table
 from sae.measurement import Measurement
 
@@ -13,8 +13,8 @@ __all__ = [
     "answer_table",
     "cause_table",
     "condition_table",
+    "paired_table",
     "place_table",
-    "slow_table",
     "title_of",
     "whole_table",
 ]
@@ -164,26 +164,35 @@ def whole_table(recorded: Recorded) -> Table | None:
     )
 
 
-def slow_table(recorded: Recorded) -> Table:
-    """Methods that were run on fewer cases, beside the default on the same cases."""
+def paired_table(recorded: Recorded) -> Table:
+    """Every basis and method beside the default one on the same cases, with few nodes."""
     default = recorded.recalls(DEFAULT, "cause", ALL)
-    rows = []
-    for arm in (arm for arm in recorded.arms("cause") if arm[1] in SLOW):
+    arms = [arm for arm in recorded.arms("cause") if arm != DEFAULT]
+    differences = {}
+    for arm in arms:
         columns = recorded.recalls(arm, "cause", ALL)
         same, own = _of_same_cases(default, columns, "found", FEW)
+        differences[arm] = ([a - b for a, b in zip(own, same, strict=True)], columns)
+    adjusted = holm([sign_flip(values, columns.templates) for values, columns in differences.values()])
+    rows = []
+    for (arm, (values, columns)), p in zip(differences.items(), adjusted, strict=True):
+        random, own_random = _of_same_cases(default, columns, "random_differing", FEW)
         cells = {
+            "difference": by_template(values, columns.templates),
             f"{FEW} nodes": columns.mean("found", FEW),
-            f"default, {FEW} nodes": by_template(same, columns.templates),
-            "difference": _mean_difference(columns.templates, own, same),
+            "p, Holm": Measurement(p, None, None, len(values), reason="a p-value has no interval"),
         }
-        rows.append(Row(title_of(arm), cells, {RANDOM: columns.mean("random_differing", FEW)}))
+        null = _mean_difference(columns.templates, own_random, random)
+        rows.append(Row(title_of(arm), cells, {RANDOM: null}))
     return Table(
-        "ground_truth_slow",
-        "Measured effects and learned masks, on the same cases as the default method",
-        (f"{FEW} nodes", f"default, {FEW} nodes", "difference"),
+        "ground_truth_paired",
+        f"Against the default: {title_of(DEFAULT)}",
+        ("difference", f"{FEW} nodes", "p, Holm"),
         tuple(rows),
         (RANDOM,),
-        f"Recall of the causes by circuits of {FEW} nodes. The default is {title_of(DEFAULT)}.",
+        f"Recall of the causes by circuits of {FEW} nodes less that of the default, on the same cases. p by turning "
+        "the signs of whole templates, adjusted over the rows by Holm. The null is the same difference between random "
+        f"nodes. {_slow_note()}",
     )
 
 

@@ -59,6 +59,11 @@ class Columns:
         pairs = [(float(sum(row[i] for i in part)), float(sum(row[i] for i in whole))) for row in counts]
         return by_template(pairs, self.templates, ratio)
 
+    def quotient(self, name: str, divisor: str, index: int) -> Measurement:
+        """The sum of one entry of a column over the sum of that of another, over all cases."""
+        rows = zip(self.values[name], self.values[divisor], strict=True)
+        return by_template([(row[index], whole[index]) for row, whole in rows], self.templates, ratio)
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -106,6 +111,10 @@ class Recorded:
             if (each["basis"], each["method"]) == arm:
                 return self._columns(each, "cases")
         raise ValueError(f"the record does not say how nodes are named for {' by '.join(arm)}")
+
+    def errors(self) -> list[tuple[str, list[str], Columns]]:
+        """Of each basis its sites, and the effects that go through errors there."""
+        return [(each["basis"], each["site_names"], self._columns(each, "cases")) for each in self.record["errors"]]
 
     def _columns(self, stored: Mapping[str, Any], kind: str) -> Columns:
         templates = [self.record[kind][case]["template"] for case in stored["case"]]

@@ -24,6 +24,7 @@ def sentences(recorded: Recorded, tables: dict[str, Table]) -> tuple[str, ...]:
         _few(recorded),
         _places(recorded),
         _answers(recorded),
+        _errors(recorded),
         _arms(recorded),
         *_whole(tables.get("ground_truth_whole")),
         *_conditions(recorded),
@@ -39,10 +40,10 @@ def _causes(recorded: Recorded, table: Table) -> str:
     row = table.rows[0]
     return (
         f"Of the {len(mentions)} findings of {len(cases)} cases that the model answers right ({excluded} that it does "
-        f"not were left out), {n_causes} cause its answer: most of their single swaps change it. {n_without} cases have no "
-        f"such finding. Of the causes {_said(row.cells['of the causes, decisive'])} are decisive by the rule of the "
-        f"world; both verdicts are the same for {_said(row.cells['both say the same'])} of the findings, by chance for "
-        f"{figure_of(row.nulls['by chance'])}."
+        f"not were left out), {n_causes} cause its answer: most of their single swaps change it. {n_without} cases "
+        f"have no such finding. Of the causes {_said(row.cells['of the causes, decisive'])} are decisive by the rule "
+        f"of the world; both verdicts are the same for {_said(row.cells['both say the same'])} of the findings, by "
+        f"chance for {figure_of(row.nulls['by chance'])}."
     )
 
 
@@ -84,10 +85,17 @@ def _places(recorded: Recorded) -> str:
 def _answers(recorded: Recorded) -> str:
     everywhere, answer = (recorded.recalls(DEFAULT, "diagnosis", group) for group in (ALL, ANSWER))
     size = recorded.bar_size
+    random = figure_of(answer.mean("random_differing", size))
     return (
         f"The same circuits name {_said(everywhere.mean('found', size))} of the diagnoses that the model answers, at "
-        f"the {ANSWER} {_said(answer.mean('found', size))} ({RANDOM} {figure_of(answer.mean('random_differing', size))})."
+        f"the {ANSWER} {_said(answer.mean('found', size))} ({RANDOM} {random})."
     )
+
+
+def _errors(recorded: Recorded) -> str:
+    [(names, columns)] = [(names, columns) for basis, names, columns in recorded.errors() if basis == DEFAULT[0]]
+    shares = [f"{_said(columns.quotient('errors', 'sites', i))} at {name}" for i, name in enumerate(names)]
+    return f"What goes through the errors of the {DEFAULT[0]}, and has no name, is of the effect {_listed(shares)}."
 
 
 def _arms(recorded: Recorded) -> str:

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from experiments.clinical_reasoning.analyses.ground_truth.meanings import Meanings
 from experiments.clinical_reasoning.analyses.ground_truth.ranked_nodes import GROUPS, RankedNodes
 from experiments.clinical_reasoning.analyses.ground_truth.recall import Recall, recall_of, right_names
 
-__all__ = ["BAR_SIZE", "SIZES", "Recalls", "RightShares", "recalls_of"]
+__all__ = ["BAR_SIZE", "SIZES", "ErrorShares", "Recalls", "RightShares", "recalls_of"]
 
 SIZES = (5, 10, 20, 40, 100)
 """Nodes of each circuit."""
@@ -88,6 +90,28 @@ class RightShares:
 
     def to_json(self) -> dict[str, Any]:
         """By column; counts are nodes, named ones, and for each kind those of it and those that are right."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class ErrorShares:
+    """What goes through the errors of dictionaries, one line a case: effects at each site, summed over contrasts."""
+
+    case: list[int] = field(default_factory=list)
+    errors: list[list[float]] = field(default_factory=list)
+    sites: list[list[float]] = field(default_factory=list)
+
+    def add(self, case: int, circuits: Sequence[RankedNodes]) -> None:
+        """A line."""
+        self.case.append(case)
+        for column, effects in (
+            (self.errors, [nodes.error_effect for nodes in circuits]),
+            (self.sites, [nodes.site_effect for nodes in circuits]),
+        ):
+            column.append([round(value, DIGITS) for value in torch.stack(effects).sum(dim=0).tolist()])
+
+    def to_json(self) -> dict[str, Any]:
+        """By column; a number a site."""
         return dict(vars(self))
 
 
