@@ -32,8 +32,8 @@ TEXT = (
     "their nodes is named for the cause, however it is told. A contrast differs from its prompt in one finding, so "
     "that nearly everything that differs is due to it: recall over all sites says little by itself, and less the fewer "
     "nodes differ; to read off the changed word would recall every cause. Which nodes count, few nodes, and the "
-    "contrast in which every finding changes are the sharper questions. Names were chosen on validation documents, cases "
-    "are of the test split, and nothing was fitted to them."
+    "contrast in which every finding changes are the sharper questions. Names were chosen on validation documents, "
+    "cases are of the test split, and nothing was fitted to them."
 )
 
 

@@ -119,12 +119,12 @@ def right_names(
 def miss_probability(n: int, n_hits: int, n_drawn: int) -> float:
     """C(n - n_hits, n_drawn) / C(n, n_drawn): that a draw without replacement holds none of the hits."""
     drawn = min(n_drawn, n)
-    return math.prod(max(0, n - drawn - i) / (n - i) for i in range(n_hits))
+    return math.prod((max(0, n - drawn - i) / (n - i) for i in range(n_hits)), start=1.0)
 
 
 def _any_drawn(counted: Sequence[tuple[int, int]], size: int) -> float:
     """That any of independent draws, one a circuit, holds a hit."""
-    return 1 - math.prod(miss_probability(n, n_hits, size) for n, n_hits in counted)
+    return 1 - math.prod((miss_probability(n, n_hits, size) for n, n_hits in counted), start=1.0)
 
 
 def _random_features(circuits: Sequence[RankedNodes], meanings: Meanings, number: int, group: str, size: int) -> float:
