@@ -33,7 +33,7 @@ class Columns:
 
     case: list[int]
     templates: list[str]
-    values: Mapping[str, list[Any]]
+    values: Mapping[str, Any]
     sizes: list[int]
     bar_size: int
 

@@ -46,11 +46,11 @@ class Recalls:
     def add(self, case: int, recalls: Sequence[Recall]) -> None:
         """A line; there must be at least one recall."""
         self.case.append(case)
-        self.found.append([_mean([each.found(size) for each in recalls]) for size in SIZES])
+        self.found.append([_mean([float(each.found(size)) for each in recalls]) for size in SIZES])
         at_sizes = zip(*(each.random_differing for each in recalls), strict=True)
         self.random_differing.append([_mean(of_size) for of_size in at_sizes])
-        self.nameable.append(_mean([each.is_nameable for each in recalls]))
-        self.differing.append(_mean([each.differs for each in recalls]))
+        self.nameable.append(_mean([float(each.is_nameable) for each in recalls]))
+        self.differing.append(_mean([float(each.differs) for each in recalls]))
         for name in ("random_named", "random_features", "shuffled_names"):
             getattr(self, name).append(_mean([getattr(each, name) for each in recalls]))
 
