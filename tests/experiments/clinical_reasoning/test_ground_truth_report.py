@@ -106,7 +106,7 @@ def test_what_is_said_follows_the_numbers():
     assert "the wanted 0.8 is reached" in held
     assert "the ranking tells them apart" in held
     assert "the wanted 0.8 is missed" in failed
-    assert "no null is below it as wanted" in failed
+    assert "Below 0.2 as wanted, of the nulls: none;" in failed
     assert "the ranking does not tell them apart" in failed
     turned = " ".join(present(record(first=60, bystander=3)).findings)
     assert "bystanders come first" in turned

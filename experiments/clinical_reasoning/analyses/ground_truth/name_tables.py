@@ -7,6 +7,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from experiments.clinic.knowledge import DISEASES, FINDINGS
+from experiments.clinical_reasoning.analyses.ground_truth.bases import NEURONS
 from experiments.clinical_reasoning.analyses.ground_truth.causes import CAUSE_SHARE
 from experiments.clinical_reasoning.analyses.ground_truth.measuring import DEFAULT
 from experiments.clinical_reasoning.analyses.ground_truth.ranked_nodes import LATE
@@ -116,7 +117,7 @@ def precision_table(recorded: Recorded) -> Table:
 
 def error_table(recorded: Recorded) -> Table:
     """How much of the effect goes through what the dictionaries miss."""
-    found = recorded.errors()
+    found = [of_basis for of_basis in recorded.errors() if of_basis[0] != NEURONS]
     sites = list(dict.fromkeys(site for _, names, _ in found for site in names))
     rows = []
     for basis, names, columns in found:
@@ -129,8 +130,8 @@ def error_table(recorded: Recorded) -> Table:
         tuple(rows),
         note="Effect of the errors of a site as a share of that of its features and errors together, by "
         f"{DEFAULT[1].replace('_', ' ')}, over the contrasts of all causes. Errors have no names and are no nodes of "
-        "the circuits: what goes through them cannot be recalled. Neurons leave none. A share of the whole has no "
-        "null; 1 is a dictionary without features.",
+        "the circuits: what goes through them cannot be recalled. Effects are signed: below 0 the features overshoot. "
+        "Neurons leave no error. A share of the whole has no null; 1 is a dictionary without features.",
     )
 
 

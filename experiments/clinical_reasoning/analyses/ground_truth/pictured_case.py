@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from circuits.discovery import discover
-from circuits.drawing.plot import circuit_figure
+from circuits.drawing import circuit_figure
 from circuits.workbench import Workbench
 from experiments.clinical_reasoning.analyses.ground_truth.causes import CausedCase
 from experiments.report.picture import svg_of

@@ -40,8 +40,8 @@ def _causes(recorded: Recorded, table: Table) -> str:
     row = table.rows[0]
     return (
         f"Of the {len(mentions)} findings of {len(cases)} cases that the model answers right ({excluded} that it does "
-        f"not were left out), {n_causes} cause its answer: most of their single swaps change it. {n_without} cases "
-        f"have no such finding. Of the causes {_said(row.cells['of the causes, decisive'])} are decisive by the rule "
+        f"not were left out), {n_causes} cause its answer: most of their single swaps change it. Cases without "
+        f"any: {n_without}. Of the causes {_said(row.cells['of the causes, decisive'])} are decisive by the rule "
         f"of the world; both verdicts are the same for {_said(row.cells['both say the same'])} of the findings, by "
         f"chance for {figure_of(row.nulls['by chance'])}."
     )
@@ -53,12 +53,11 @@ def _bar(recorded: Recorded) -> str:
     nulls = [(title, measured) for title, measured in columns.nulls().items() if title in NULLS]
     below = [f"{title} ({figure_of(measured)})" for title, measured in nulls if _below(measured)]
     above = [f"{title} ({figure_of(measured)})" for title, measured in nulls if not _below(measured)]
-    held = f"below {MOST_BY_CHANCE} as wanted are {_listed(below)}" if below else "no null is below it as wanted"
-    missed = f"; above it are {_listed(above)}" if above else ""
     reached = found.value is not None and found.value >= WANTED_RECALL
     return (
         f"Circuits of {recorded.bar_size} nodes ({title_of(DEFAULT)}) name {_said(found)} of the causes: the wanted "
-        f"{WANTED_RECALL} is {'reached' if reached else 'missed'}. Of the nulls, {held}{missed}."
+        f"{WANTED_RECALL} is {'reached' if reached else 'missed'}. Below {MOST_BY_CHANCE} as wanted, of the "
+        f"nulls: {_listed(below)}; not below it: {_listed(above)}."
     )
 
 
@@ -166,6 +165,8 @@ def _ordered(named: list[tuple[str, Measurement]]) -> str:
 
 
 def _listed(parts: list[str]) -> str:
+    if not parts:
+        return "none"
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
