@@ -22,6 +22,7 @@ from circuits.evaluation.masked_runs import ensemble_metrics
 from circuits.evaluation.selection import Ranking
 from circuits.nulls.case import NullCase, NullResult
 from circuits.runs.active_features import encode_active
+from circuits.runs.dictionaries import Dictionary
 from circuits.runs.ensemble import Ensemble
 from circuits.runs.runs import Runs
 from sae.dictionary.autoencoder import SAE
@@ -30,6 +31,7 @@ from sae.host.sites import Site
 __all__ = [
     "random_dictionary",
     "random_like",
+    "read_through",
     "shuffled_decoder",
     "shuffled_like",
     "zero_dictionary",
@@ -114,7 +116,7 @@ def _drawn(case: NullCase, n_draws: int, like: Likeness, *, same_encoder: bool) 
     for draw in range(n_draws):
         generator = torch.Generator().manual_seed(case.seed + draw)
         null = {site: like(sae, _activations(case.opened.ensemble, site), generator) for site, sae in saes.items()}
-        ensemble = _read_through(case.opened.ensemble, null, same_encoder=same_encoder)
+        ensemble = read_through(case.opened.ensemble, null, same_encoder=same_encoder)
         ranking = _ranked(case, ensemble)
         metrics = ensemble_metrics(ensemble, [ranking.top(len(case.nodes))])
         values.append(case.scale.shares(metrics)[0].item())
@@ -130,8 +132,14 @@ def _activations(ensemble: Ensemble, site: Site) -> Activations:
     return torch.cat(found)
 
 
-def _read_through(ensemble: Ensemble, dictionaries: Mapping[Site, SAE], *, same_encoder: bool) -> Ensemble:
-    """The same runs with other dictionaries; what the baseline's features are follows from its activations."""
+def read_through(ensemble: Ensemble, dictionaries: Mapping[Site, Dictionary], *, same_encoder: bool) -> Ensemble:
+    """The same runs with other dictionaries; what the baseline's features are follows from its activations.
+
+    Args:
+        ensemble: Runs, and their dictionaries.
+        dictionaries: Others, at the same sites.
+        same_encoder: Whether these are active as those were, so that nothing has to be encoded again.
+    """
     read = []
     for runs in ensemble.runs:
         baseline = runs.baseline

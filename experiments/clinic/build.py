@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from circuits.prompts.references import BUNDLED_REFERENCES, ReferencePool
-from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.check import CheckReport, check_bundle
 from experiments.clinic.host_config import HostTrainingConfig
 from experiments.clinic.host_training import train_host
-from experiments.clinic.labelled_text import LabelledText, label_documents, site_activations
+from experiments.clinic.labelled_text import LabelledText, label_documents, naming_documents, site_activations
 from experiments.clinic.labels import feature_labels
-from experiments.clinic.other_texts import documents
 from experiments.clinic.sae_building import BUNDLE_NAME, SAMPLING, TEXTS, SAERecipe, train_bundle_saes
 from experiments.clinic.vignettes import vignette_case
 from sae.bundle import write_manifest
@@ -38,8 +36,6 @@ __all__ = ["build_bundle", "draw_references"]
 
 N_REFERENCES = 20_000
 SECONDS_FILE = "seconds.json"
-N_LABEL_DOCUMENTS = 1800
-LABEL_SEED = 21
 LABEL_SOURCE = (
     "concept with the best F1 on half of the validation documents, scored on the other half; mentions are scored once, "
     "by their largest activation"
@@ -118,11 +114,7 @@ def _label_features(work_dir: Path, host: HostModel) -> None:
     missing = [path for path in directories if not (path / LABELS_FILE).is_file() and not path.name.startswith(".")]
     if not missing:
         return
-    mixed = [
-        *documents(N_LABEL_DOCUMENTS, LABEL_SEED, "validation"),
-        *broad_documents(N_LABEL_DOCUMENTS // 4, LABEL_SEED, "validation"),
-    ]
-    text = label_documents(host, mixed)
+    text = label_documents(host, naming_documents())
     # SAEs of one site read the same activations, whichever text they are from: capture those once.
     for site_name in progress(sorted({path.name for path in missing}), "labelling", unit="site"):
         _label_site(Site.parse(site_name), [path for path in missing if path.name == site_name], host, text)

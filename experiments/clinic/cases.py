@@ -21,7 +21,16 @@ from experiments.clinic.knowledge import (
     withheld,
 )
 
-__all__ = ["COMBINATIONS", "Case", "Contrast", "contrast_cases", "decisive", "rules_out", "sample_case"]
+__all__ = [
+    "COMBINATIONS",
+    "Case",
+    "Contrast",
+    "contrast_cases",
+    "decisive",
+    "rules_out",
+    "sample_case",
+    "single_changes",
+]
 
 COMBINATIONS = ("seen", "withheld", "all")
 """``seen``: no withheld pair; ``withheld``: the pair of the diagnosis is present; ``all``: either."""
@@ -271,15 +280,22 @@ def _crossings(case: Case) -> Iterator[tuple[Case, str, str]]:
             yield replace(case, present=present, denied=denied, values=values), finding, finding
 
 
-def contrast_cases(case: Case) -> list[Contrast]:
-    """All cases that differ from `case` in one finding and have another diagnosis.
+def single_changes(case: Case) -> Iterator[tuple[Case, str, str]]:
+    """Every case that differs from `case` in one finding, with that finding before and after; equal for a value.
 
     The one difference is a finding told in words (another of the same polarity takes its place in the order),
-    or a measured value on the other side of its threshold. All else, distractors included, stays.
+    or a measured value on the other side of its threshold. All else, distractors included, stays, and so does what is
+    said to be the diagnosis, whether or not the findings still decide for it.
     """
+    changes = (*_swaps(case), *_crossings(case))
+    return (change for change in changes if not contradictory(change[0].present))
+
+
+def contrast_cases(case: Case) -> list[Contrast]:
+    """All cases that differ from `case` in one finding, as `single_changes` has it, and have another diagnosis."""
     contrasts = []
-    for changed, old, new in (*_swaps(case), *_crossings(case)):
+    for changed, old, new in single_changes(case):
         diagnosis = decide(changed.present, changed.denied)
-        if diagnosis not in (None, case.diagnosis) and not contradictory(changed.present):
+        if diagnosis not in (None, case.diagnosis):
             contrasts.append(Contrast(replace(changed, diagnosis=diagnosis), old, new))
     return contrasts

@@ -13,12 +13,17 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from experiments.clinic.broad_text import broad_documents
 from experiments.clinic.document import Document
 from experiments.clinic.ground_truth import concepts_of_span
+from experiments.clinic.other_texts import documents
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
-__all__ = ["LabelledText", "concepts_of_span", "label_documents", "site_activations"]
+__all__ = ["LabelledText", "concepts_of_span", "label_documents", "naming_documents", "site_activations"]
+
+N_NAMING_DOCUMENTS = 1800
+NAMING_SEED = 21
 
 MIN_MENTIONS = 8
 """Concepts with fewer units on either split are not scored."""
@@ -58,6 +63,12 @@ class LabelledText:
     def family(self, prefix: str) -> list[int]:
         """Columns of the concepts that begin with `prefix`."""
         return [column for column, concept in enumerate(self.concepts) if concept.startswith(prefix)]
+
+
+def naming_documents(n: int = N_NAMING_DOCUMENTS) -> list[Document]:
+    """The validation documents that features are named on: `n` clinical ones, and a quarter as many broad ones."""
+    clinical, broad = documents(n, NAMING_SEED, "validation"), broad_documents(n // 4, NAMING_SEED, "validation")
+    return [*clinical, *broad]
 
 
 def label_documents(host: HostModel, documents: Sequence[Document]) -> LabelledText:

@@ -85,4 +85,12 @@ ANALYSES: tuple[Analysis, ...] = (
         size=90,
         unit="pairs of each mention",
     ),
+    Analysis(
+        "ground-truth",
+        "Circuits against the known cause",
+        "experiments.clinical_reasoning.analyses.ground_truth",
+        80,
+        "cases",
+        needs_clinic=True,
+    ),
 )
