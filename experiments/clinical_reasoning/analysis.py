@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from experiments.clinical_reasoning.subject import Subject
 from experiments.report.contents import Section
@@ -24,6 +24,7 @@ class Presented:
     findings: tuple[str, ...]
 
 
+@runtime_checkable
 class AnalysisCode(Protocol):
     """The module of an analysis."""
 
@@ -64,4 +65,13 @@ class Analysis:
         return cast(AnalysisCode, import_module(self.module))
 
 
-ANALYSES: tuple[Analysis, ...] = ()
+ANALYSES: tuple[Analysis, ...] = (
+    Analysis(
+        "shift",
+        "A shortcut removed by its named features (SHIFT)",
+        "experiments.clinical_reasoning.analyses.shift",
+        160,
+        "training cases a pair of diagnoses",
+        needs_clinic=True,
+    ),
+)
