@@ -164,7 +164,8 @@ def _findings(record: Mapping[str, Any], scores: GroupScores) -> tuple[str, ...]
         )
     for name in ("labels", "broad", "skyline", "deletion"):
         if (key := f"{name}, retrained") in scores.right:
-            closed, title = scores.closed(key), REMOVALS[name].capitalize()
+            closed, title = scores.closed(key), REMOVALS[name]
+            title = title[0].upper() + title[1:]
             found.append(f"{title}, retrained: {figure_of(closed)} ({interval_of(closed)}) of the gap.")
     apart = scores.difference(f"{SHIFT}, retrained", "deletion, retrained")
     more = "more" if apart.low is not None and apart.low > 0 else "no more"
