@@ -175,6 +175,7 @@ def test_the_report_sets_corrections_beside_disruptions():
     assert "random latents 0.000)" in restore
     assert "disrupts 0.000 (" in restore
     assert "accuracy +0.300" in restore
+    assert presented.findings[3].endswith("the edit of features does as well.")
     markdown, page = markdown_and_page(presented)
     assert "| null: random latents on the mentions | 0.000 (0" in markdown
     assert "Corrected and disrupted answers" in page

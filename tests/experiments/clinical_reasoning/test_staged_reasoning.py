@@ -83,14 +83,17 @@ def test_the_bundled_model_stages_its_text_and_decisive_findings_are_often_causa
 
 def test_verdicts(cases):
     case = cases[0]
-    assert _verdict(case, f" x. Diagnosis: {case.answer}.") == "original"
-    assert _verdict(case, f" x. Diagnosis: {case.changed_answer}.") == "swapped"
-    assert _verdict(case, " x.") == "neither"
-    assert _verdict(case, None) is None
+    prompt = f"{case.vignette}{KEY_FINDINGS} fever. Assessment:"
+    assert _verdict(case, prompt, f" x. Diagnosis: {case.answer}.") == "original"
+    assert _verdict(case, prompt, f" x. Diagnosis: {case.changed_answer}.") == "swapped"
+    assert _verdict(case, f"{prompt} x. Diagnosis:", f" {case.changed_answer}. Plan:") == "swapped"
+    assert _verdict(case, prompt, " x.") == "neither"
+    assert _verdict(case, "", None) is None
 
 
 def _record(follows_text: bool, n: int = 40) -> dict:  # type: ignore[type-arg]
     stated = {"stated swapped": "swapped", "vignette swapped": "original", "stated of the other": "swapped"}
+    stated["assessed as the other"] = "swapped"
     other = {"original": "swapped", "swapped": "original"}
     conclusions = dict.fromkeys(EDITS, "original")
     conclusions |= {edit: value if follows_text else other[value] for edit, value in stated.items()}

@@ -19,12 +19,12 @@ COLUMNS = (CORRECTED, DISRUPTED, GAIN, KL, TEST)
 OTHER, RANDOM = "another concept's feature", "random latents"
 POLICIES = {
     "restore": "restore missed findings",
-    "restore at the hint's KL": "restore, at the glossary hint's KL",
+    "restore at the hint's KL": "restore, nearest to the glossary hint's KL",
     "restore, broad dictionary": "restore, broad dictionary",
     "glossary hint": "hint: glossary sentence",
     "seen words": "ceiling: told in usual words",
     "oracle": "oracle: right diagnosis's feature",
-    "oracle at the hint's KL": "oracle, at the organ hint's KL",
+    "oracle at the hint's KL": "oracle, nearest to the organ hint's KL",
     "organ hint": "oracle hint: the organ",
     "restore, other finding": "null: another finding's feature",
     "restore, random latents": "null: random latents on the mentions",
@@ -67,8 +67,10 @@ def _share(successes: int, n: int, *, higher_is_better: bool) -> Measurement:
     """A rate with Wilson's interval."""
     if n == 0:
         return Measurement(None, None, None, 0, "", higher_is_better, "there is no such case")
-    low, high = proportion_confint(successes, n, method="wilson")
-    return Measurement(successes / n, float(low), float(high), n, "", higher_is_better)
+    low, high = (float(end) for end in proportion_confint(successes, n, method="wilson"))
+    # the formula leaves rounding errors where its ends are exact
+    low, high = (0.0 if successes == 0 else low), (1.0 if successes == n else high)
+    return Measurement(successes / n, low, high, n, "", higher_is_better)
 
 
 def _corrected(population: Population, policy: str) -> Measurement:
@@ -189,7 +191,23 @@ def _findings(record: Mapping[str, Any], tests: Mapping[tuple[str, str], float])
                 f"of {n_wrong} wrong answers{f' ({nulls})' if nulls else ''} and disrupts {figure_of(disrupted)} "
                 f"({interval_of(disrupted)}) of the right ones; {verdict}."
             )
+        found.append(_against_words(name, population))
     return found
+
+
+def _against_words(name: str, population: Population) -> str:
+    """Restoring needs to know which finding the words mean; whoever knows could also say it in usual words."""
+    steered, worded = (population["policies"][policy]["right"] for policy in ("restore", "seen words"))
+    less = by_template([float(a - b) for a, b in zip(worded, steered, strict=True)], population["template"])
+    verdict = "the edit of features does as well"
+    if less.low is not None and less.low > 0:
+        verdict = "words do better than the edit of features"
+    elif less.high is not None and less.high < 0:
+        verdict = "the edit of features does better than words"
+    return (
+        f"{name.capitalize()}: the same cases in usual words are answered right by {_signed(less)} more often than "
+        f"with their findings restored, from the same knowledge of what the text tells: {verdict}."
+    )
 
 
 def _signed(gained: Measurement) -> str:

@@ -14,6 +14,7 @@ from experiments.clinical_reasoning.analyses.staged_reasoning.causes import (
 )
 from experiments.clinical_reasoning.analyses.staged_reasoning.stages import (
     ASSESSMENT,
+    DIAGNOSIS,
     KEY_FINDINGS,
     Staged,
     continued,
@@ -26,10 +27,17 @@ from sae.host.host import HostModel
 __all__ = ["EDITS", "measure"]
 
 N_NULL_DRAWS = 20
-EDITS = ("nothing", "stated swapped", "stated swapped at random", "vignette swapped", "stated of the other")
-"""Before the model goes on to its assessment: nothing is changed; the named finding is swapped in the text, for the one
-that the other vignette has or for a random one; it is swapped in the vignette alone; all that is stated is what the
-model stated for the other vignette."""
+EDITS = (
+    "nothing",
+    "stated swapped",
+    "stated swapped at random",
+    "vignette swapped",
+    "stated of the other",
+    "assessed as the other",
+)
+"""Before the model goes on: nothing is changed; the named finding is swapped in the text, for the one that the other
+vignette has or for a random one; it is swapped in the vignette alone; all findings are those that the model stated for
+the other vignette; findings and assessment are, and the diagnosis is due."""
 
 
 def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
@@ -130,6 +138,7 @@ def _answers_after_edits(
     for index, (case, one, other) in enumerate(zip(cases, here, there, strict=True)):
         opening, changed_opening = case.vignette + KEY_FINDINGS, case.changed_vignette + KEY_FINDINGS
         prompts[index, "stated of the other"] = opening + other.text.partition(ASSESSMENT)[0] + ASSESSMENT
+        prompts[index, "assessed as the other"] = opening + other.text.partition(DIAGNOSIS)[0] + DIAGNOSIS
         if case.changed_from in one.named and case.changed_to not in one.named:
             concepts = (case.changed_from, case.changed_to, _untold(case, one, rng))
             same, swapped, other_swap = (with_named_swapped(one, case.changed_from, each) for each in concepts)
@@ -138,7 +147,10 @@ def _answers_after_edits(
             prompts[index, "stated swapped at random"] = opening + other_swap
             prompts[index, "vignette swapped"] = changed_opening + same
     texts = dict(zip(prompts, continued(host, list(prompts.values())), strict=True))
-    return [{name: _verdict(case, texts.get((index, name))) for name in EDITS} for index, case in enumerate(cases)]
+    return [
+        {edit: _verdict(case, prompts.get((index, edit), ""), texts.get((index, edit))) for edit in EDITS}
+        for index, case in enumerate(cases)
+    ]
 
 
 def _untold(case: StagedCase, staged: Staged, rng: random.Random) -> str:
@@ -148,9 +160,9 @@ def _untold(case: StagedCase, staged: Staged, rng: random.Random) -> str:
     return f"{polarity}:{rng.choice([name for name in FINDINGS if name not in taken])}"
 
 
-def _verdict(case: StagedCase, text: str | None) -> str | None:
-    """Which side's diagnosis the model comes to: `original`, `swapped` or `neither`."""
-    if text is None:
+def _verdict(case: StagedCase, prompt: str, continuation: str | None) -> str | None:
+    """Which side's diagnosis the model comes to, `original`, `swapped` or `neither`; None where nothing was asked."""
+    if continuation is None:
         return None
-    diagnosis = parsed(f"{ASSESSMENT}{text}").diagnosis
+    diagnosis = parsed(prompt.partition(KEY_FINDINGS)[2] + continuation).diagnosis
     return {case.answer: "original", case.changed_answer: "swapped"}.get(diagnosis or "", "neither")

@@ -23,12 +23,14 @@ STATED_IS = {
     "stated swapped at random": "swapped",
     "vignette swapped": "original",
     "stated of the other": "swapped",
+    "assessed as the other": "swapped",
 }
 """Whose diagnosis the stated findings point to; the vignette points to the other."""
 TITLES = {
     "stated swapped": "named finding swapped in the text",
     "vignette swapped": "finding swapped in the vignette, text kept",
     "stated of the other": "findings stated for the other vignette",
+    "assessed as the other": "findings and assessment of the other vignette",
 }
 
 
@@ -130,7 +132,8 @@ def _conclusions(units: Units) -> Table:
         (FOLLOWS_STATED, FOLLOWS_VIGNETTE, NEITHER, "p (sign flips)"),
         tuple(rows),
         nulls=(UNEDITED, RANDOM_SWAP),
-        note="The text is given up to the assessment, from where the model goes on. Null: the same diagnosis when "
+        note="The text is given up to the assessment, from where the model goes on; in the last row up to the "
+        "diagnosis, which shows whether anything written can move the answer. Null: the same diagnosis when "
         "nothing is edited, or when the named finding is swapped for a random one. The test is of the two first "
         "columns, by turning the signs of whole templates.",
     )
