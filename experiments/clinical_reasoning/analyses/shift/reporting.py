@@ -61,7 +61,9 @@ def _text(record: Mapping[str, Any]) -> str:
         "and test cases each); they are judged on balanced cases in unseen phrasings. Where they read was settled on "
         f"other pairs of diagnoses: the answer's position if the worst group is at least {record['min_gap']} below the "
         f"oracle's there, else the mean over tokens, at the middle of the layers. Gaps there: {gaps}. Read here: "
-        f"{record['reading']}. Features of the cue are named on vignettes of all diagnoses. The oracle is trained on "
+        f"{record['reading']}. Features of the cue are named on vignettes of all diagnoses, by its whole phrase: this "
+        "was settled when the labels that come with the dictionary, which name nouns alone, had been seen to miss the "
+        "prepositions, on other cases than those reported. The oracle is trained on "
         "balanced data. A removed feature's writing is taken out at every site up to the one that is read."
     )
 
@@ -158,6 +160,8 @@ def _findings(record: Mapping[str, Any], scores: GroupScores) -> tuple[str, ...]
         closed, worst = scores.closed(f"{SHIFT}, {mode}"), scores.worst(f"{SHIFT}, {mode}")
         null = figure_of(scores.worst(f"random, {mode}"))
         verdict = "reaches" if closed.value is not None and closed.value >= BAR else "misses"
+        if verdict == "reaches" and (closed.low is None or closed.low < BAR):
+            verdict = "reaches, though its interval does not,"
         found.append(
             f"SHIFT, {mode}: worst group {figure_of(worst)} ({interval_of(worst)}; random latents {null}), "
             f"{figure_of(closed)} ({interval_of(closed)}) of the gap closed, which {verdict} the bar of a half."
