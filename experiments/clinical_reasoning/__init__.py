@@ -1,1 +1,1 @@
-"""Do domain features mediate clinical reasoning: vignettes that differ in one thing, and controls that may refute."""
+"""Do domain features mediate clinical reasoning: vignettes that differ in one thing, controls that could refute it."""

@@ -93,4 +93,28 @@ ANALYSES: tuple[Analysis, ...] = (
         "cases",
         needs_clinic=True,
     ),
+    Analysis(
+        "shift",
+        "A shortcut removed by its named features (SHIFT)",
+        "experiments.clinical_reasoning.analyses.shift",
+        160,
+        "training cases a pair of diagnoses",
+        needs_clinic=True,
+    ),
+    Analysis(
+        "correction",
+        "Wrong answers steered right",
+        "experiments.clinical_reasoning.analyses.correction",
+        500,
+        "cases a population",
+        needs_clinic=True,
+    ),
+    Analysis(
+        "staged-reasoning",
+        "Does the stated reasoning tell what moved the answer",
+        "experiments.clinical_reasoning.analyses.staged_reasoning",
+        600,
+        "pairs",
+        needs_clinic=True,
+    ),
 )
