@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from experiments.clinical_reasoning.subject import Subject
 from experiments.report.contents import Section
@@ -24,6 +24,7 @@ class Presented:
     findings: tuple[str, ...]
 
 
+@runtime_checkable
 class AnalysisCode(Protocol):
     """The module of an analysis."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from sae.annotated_text import TextSpan
 
@@ -56,6 +56,7 @@ class VignettePair:
     question: str = "diagnosis"
 
 
+@runtime_checkable
 class PairSource(Protocol):
     """Where pairs come from: a generator, or a file."""
 
