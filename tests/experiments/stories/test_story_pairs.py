@@ -1,6 +1,5 @@
 """Pairs of stories: one difference, the language's answers; some skip where the model's weights are not at hand."""
 
-from collections import Counter
 from itertools import islice
 
 import pytest
@@ -25,7 +24,7 @@ def tokenizer():
 def test_pairs_differ_in_one_word_and_answer_as_the_language_does(tokenizer):
     pairs = list(StoryPairs(tokenizer).pairs("finding", seed=0))
     assert len(pairs) > 100
-    assert len({(pair.prompt, pair.changed_prompt) for pair in pairs}) == len(pairs)
+    assert len({text for pair in pairs for text in (pair.prompt, pair.changed_prompt)}) == 2 * len(pairs)
     for pair in pairs:
         [span], [changed] = pair.spans, pair.changed_spans
         word, other = pair.prompt[span.start : span.end], pair.changed_prompt[changed.start : changed.end]
@@ -48,22 +47,21 @@ def test_first_every_template_is_given_once(tokenizer):
 def test_a_seed_gives_its_own_order(tokenizer):
     first, again, other = (list(StoryPairs(tokenizer).pairs("finding", seed=seed)) for seed in (0, 0, 1))
     assert first == again != other
-    assert Counter(pair.prompt for pair in first) == Counter(pair.prompt for pair in other)
 
 
 def test_there_are_no_other_kinds(tokenizer):
     assert all(not list(StoryPairs(tokenizer).pairs(kind, seed=0)) for kind in KINDS if kind != "finding")
 
 
-def test_the_model_answers_enough_of_them(stories_host):
-    pairs = list(islice(StoryPairs(stories_host.tokenizer).pairs("finding", seed=0), 60))
+def test_the_model_answers_a_hundred_of_them(stories_host):
+    pairs = list(islice(StoryPairs(stories_host.tokenizer).pairs("finding", seed=0), 250))
     right = 0
     for pair in pairs:
         rows = [stories_host.tokenise(text) for text in (pair.prompt, pair.changed_prompt)]
         tops = stories_host.forward(stories_host.batch(rows), logits_to_keep=1).logits[:, -1].argmax(dim=-1).tolist()
         answers = (pair.answer, pair.changed_answer)
         right += tops == [continuation_ids(stories_host.tokenizer, answer)[0] for answer in answers]
-    assert right > 30
+    assert right >= 100
 
 
 def test_stories_are_told_again_for_a_seed_and_differ(stories_host):
