@@ -45,7 +45,7 @@ def test_first_every_template_is_given_once(tokenizer):
 
 
 def test_a_seed_gives_its_own_order(tokenizer):
-    first, again, other = (list(StoryPairs(tokenizer).pairs("finding", seed=seed)) for seed in (0, 0, 1))
+    first, again, other = (list(islice(StoryPairs(tokenizer).pairs("finding", seed=seed), 50)) for seed in (0, 0, 1))
     assert first == again != other
 
 
