@@ -10,9 +10,10 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-from stories import STORIES, convert_stories, train_small_saes
+from stories import STORIES, train_small_saes
 from tiny_models import save_tiny_llama, tiny_llama
 
+from experiments.stories.llama2c import convert_stories
 from sae.dictionary.autoencoder import SAE
 from sae.host.host import HostModel
 from sae.host.sites import Site

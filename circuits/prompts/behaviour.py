@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from sae.host.prompts import continuation_ids
 from sae.host.token_batch import TokenBatch
 
 if TYPE_CHECKING:
@@ -175,9 +176,7 @@ def _given_answer(host: "HostModel", prompt: str, text: str, name: str) -> Answe
     """Tokens of an answer named by the user, as they would follow the prompt."""
     if not text.strip():
         raise ValueError(f"{name} is {text!r}, expected a word or phrase; leave it out to take the model's own answer")
-    spaced = text if text[0].isspace() or (prompt and prompt[-1].isspace()) else f" {text}"
-    candidates = [host.tokenizer(candidate, add_special_tokens=False)["input_ids"] for candidate in (spaced, text)]
-    ids = min(candidates, key=len)
+    ids = continuation_ids(host.tokenizer, text, prompt=prompt)
     return Answer(host.tokenizer.decode(ids), tuple(ids))
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from experiments.clinical_reasoning.vignette_pair import VignettePair
 from sae.annotated_text import TextSpan
-from sae.host.prompts import prompt_ids, prompt_offsets
+from sae.host.prompts import continuation_ids, prompt_ids, prompt_offsets
 
 __all__ = ["differing_tokens", "misalignment"]
 
@@ -60,10 +60,7 @@ def _touch(span: TextSpan, start: int, end: int) -> bool:
 def _confused_answers(tokenizer: Any, pair: VignettePair) -> str | None:
     if pair.answer == pair.changed_answer:
         return None
-    first, second = (
-        tokenizer(f" {answer}", add_special_tokens=False)["input_ids"][0]
-        for answer in (pair.answer, pair.changed_answer)
-    )
+    first, second = (continuation_ids(tokenizer, answer)[0] for answer in (pair.answer, pair.changed_answer))
     if first != second:
         return None
     return (

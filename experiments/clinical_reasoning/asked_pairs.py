@@ -16,7 +16,7 @@ from circuits.runs.runs import Runs, node_positions
 from experiments.clinical_reasoning.vignette_pair import Kind, PairSource, VignettePair
 from sae.annotated_text import TextSpan
 from sae.host.host import HostModel
-from sae.host.prompts import prompt_offsets
+from sae.host.prompts import continuation_ids, prompt_offsets
 from sae.host.sites import Site
 
 __all__ = ["AskedPair", "ask", "rows_per_pass", "split_pairs", "tokens_of_span"]
@@ -121,7 +121,8 @@ def split_pairs(
     """Pairs to report and other pairs to choose latents on, of every kind; only those answered right on both sides.
 
     One stream is drawn from, so no case is on both sides: the first pairs are reported. Where a source holds fewer
-    than are wanted, both sides get their proportion of them. A prompt that was drawn before is passed over.
+    than are wanted, half of them are reported, or more where more than half were asked for, but never more than
+    were. A prompt that was drawn before is passed over.
 
     Args:
         host: The model.
@@ -138,7 +139,8 @@ def split_pairs(
     counts: dict[str, dict[str, int]] = {}
     for kind, (n_reported, n_choice) in kinds.items():
         drawn = _distinct(source.pairs(kind, seed=seed), n_reported + n_choice)
-        first = round(len(drawn) * n_reported / max(n_reported + n_choice, 1))
+        share = max(n_reported / max(n_reported + n_choice, 1), 0.5)
+        first = min(n_reported, round(len(drawn) * share))
         asked = ask(host, drawn)
         right = [each for each in asked[:first] if each.is_right], [each for each in asked[first:] if each.is_right]
         reported += right[0]
@@ -219,7 +221,7 @@ def _mention(
 
 
 def _first_token(host: HostModel, answer: str) -> int:
-    ids = host.tokenizer(f" {answer}", add_special_tokens=False)["input_ids"]
+    ids = continuation_ids(host.tokenizer, answer) if answer.strip() else []
     if not ids:
         raise ValueError(f"answer {answer!r} has no token, expected a word; correct it")
-    return int(ids[0])
+    return ids[0]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["conversation_text", "prompt_ids", "prompt_offsets", "templated_ids"]
+__all__ = ["continuation_ids", "conversation_text", "prompt_ids", "prompt_offsets", "templated_ids"]
 
 
 def prompt_ids(tokenizer: Any, text: str, *, chat: bool = False) -> list[int]:
@@ -23,6 +23,24 @@ def prompt_ids(tokenizer: Any, text: str, *, chat: bool = False) -> list[int]:
         return templated_ids(tokenizer, conversation_text(tokenizer, [{"role": "user", "content": text}]))
     ids: list[int] = tokenizer(text, verbose=False)["input_ids"]
     return [*_missing_bos(tokenizer, ids), *ids]
+
+
+def continuation_ids(tokenizer: Any, text: str, *, prompt: str = "") -> list[int]:
+    """Token ids of a word or phrase as it would follow a prompt.
+
+    Some tokenizers want the space before a word to be written, others put one there themselves: of both spellings the
+    one with fewer tokens is meant, the written space where they have as many.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        text: Not blank.
+        prompt: What it follows; a space at its end is the one before `text`.
+    """
+    spaced = text if text[0].isspace() or prompt[-1:].isspace() else f" {text}"
+    candidates: list[list[int]] = [
+        tokenizer(candidate, add_special_tokens=False, verbose=False)["input_ids"] for candidate in (spaced, text)
+    ]
+    return min(candidates, key=len)
 
 
 def templated_ids(tokenizer: Any, text: str) -> list[int]:

@@ -2,9 +2,11 @@ import pytest
 import torch
 from tiny_models import tiny_llama, tiny_llama_model, tiny_tokenizer
 from tokenizers import processors
+from tokenizers.normalizers import Prepend
 
+from experiments.byte_level_tokenizer import byte_level_tokenizer
 from sae.host.host import HostModel
-from sae.host.prompts import prompt_offsets
+from sae.host.prompts import continuation_ids, prompt_offsets
 
 
 def test_the_ids_are_those_of_the_tokenizer(tiny_host):
@@ -85,3 +87,19 @@ def test_offsets_are_one_a_token_and_none_of_bos():
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     assert prompt_offsets(tokenizer, "w0 w12") == expected
     assert prompt_offsets(tokenizer, "<bos> w0", is_templated=True) == [(0, 5), (6, 8)]
+
+
+def test_a_continuation_is_spelt_with_the_fewest_tokens():
+    tokenizer = byte_level_tokenizer(["a pear and a pear"], vocab_size=300, context_length=9)
+    [pear] = tokenizer.convert_tokens_to_ids(["Ġpear"])
+    assert continuation_ids(tokenizer, "pear") == continuation_ids(tokenizer, " pear") == [pear]
+    bare = tokenizer("pear", add_special_tokens=False)["input_ids"]
+    assert continuation_ids(tokenizer, "pear", prompt="a ") == bare != [pear]
+
+
+def test_a_tokenizer_that_puts_the_space_itself_gets_none():
+    tokenizer = byte_level_tokenizer(["a pear and a pear"], vocab_size=300, context_length=9)
+    [pear] = tokenizer.convert_tokens_to_ids(["Ġpear"])
+    tokenizer.backend_tokenizer.normalizer = Prepend(" ")
+    assert len(tokenizer(" pear", add_special_tokens=False)["input_ids"]) == 2
+    assert continuation_ids(tokenizer, "pear") == [pear]

@@ -52,6 +52,11 @@ class _Rankings:
     differing: list[Latent]
     """All that differ, in no order."""
 
+    @property
+    def base(self) -> list[Latent]:
+        """What nulls are nulls of: the latents chosen on other pairs, where there are such."""
+        return self.own if self.elsewhere is None else self.elsewhere
+
 
 def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
     """Effects on m = logit(right answer) - logit(changed answer), of `size` pairs of three kinds.
@@ -114,7 +119,7 @@ def _conditions(
 ) -> dict[str, list[Patch]]:
     """Patches by name: one for each size, or a single one."""
     positions = place_positions(pair, place)
-    base = rankings.elsewhere if rankings.elsewhere is not None else rankings.own
+    base = rankings.base
     sizes: dict[str, list[Patch]] = {"own": [move_latents(rankings.own[:k], positions) for k in SIZES]}
     sizes["random"] = [move_latents(random_latents(rankings.differing, k, seed=seed), positions) for k in SIZES]
     moved = [move_latents(base[:k], positions) for k in SIZES]
@@ -147,11 +152,11 @@ def _effects(
 def _broad_effects(
     broad: Workbench, pairs: Sequence[AskedPair], rankings: Mapping[str, Sequence[_Rankings]]
 ) -> list[dict[str, list[float]]]:
-    """The same of latents of other dictionaries, chosen in the same way."""
+    """The same of latents of other dictionaries, chosen in the same way; no effects where none could be chosen."""
     patches = []
     for i, pair in enumerate(pairs):
         for place in PLACES:
-            chosen = rankings[place][i].elsewhere
+            chosen = rankings[place][i].base
             moved = [move_latents(chosen[:k], place_positions(pair, place)) for k in SIZES] if chosen else []
             patches.append({"broad": moved} if moved else {})
     return _effects(broad, pairs, patches)

@@ -20,7 +20,7 @@ def mediation_figure(shares: Table, mediators: Table, places: Sequence[str]) -> 
     """Bars of the chosen and the broad latents by number, nulls in grey; behind them all latents, errors, ceiling.
 
     Args:
-        shares: Rows `top SIZE PLACE`; its first and third column are drawn.
+        shares: Rows `top SIZE PLACE`; its first column, or where that is empty the second, and its third are drawn.
         mediators: The rows that end with a place have its last bars.
         places: In words; a panel each.
     """
@@ -45,9 +45,8 @@ def mediation_figure(shares: Table, mediators: Table, places: Sequence[str]) -> 
 
 
 def _draw(panel: Any, shares: Table, rows: Sequence[Row], ends: Row) -> None:
-    drawn = [
-        column for column in (shares.columns[0], shares.columns[2]) if _known([row.cells.get(column) for row in rows])
-    ]
+    known = [column for column in shares.columns[:3] if _known([row.cells.get(column) for row in rows])]
+    drawn = [column for column in known if column != shares.columns[1] or shares.columns[0] not in known]
     for i, column in enumerate(drawn):
         cells = _known([row.cells.get(column) for row in rows])
         at = [x + (i - (len(drawn) - 1) / 2) * WIDTH for x in range(len(cells))]

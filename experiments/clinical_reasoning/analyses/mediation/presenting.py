@@ -29,14 +29,15 @@ NULLS = {
     "twins": "same push, matched latents",
     "misplaced": "same push, elsewhere",
 }
-CHOSEN, OWN, BROAD = "chosen on other cases", "chosen on the pair itself", "broad latents, other cases"
+CHOSEN, OWN, BROAD = "chosen on other cases", "chosen on the pair itself", "broad latents, chosen alike"
 LABELLED = (1, 5)
 HEADLINE = 10
 TEXT = (
     "m is the logit of the right answer less that of the right answer after the change; the total effect is m after "
     "the changed prompt less m. A share is the effect of setting some nodes to their values in the changed prompt, all "
     "else running freely, over the total effect: sums over pairs, 1 is all of it. Latents are chosen by attribution on "
-    "other cases of the same kind with the same finding on either side (at all tokens also with the same answers). "
+    "other cases of the same kind with the same finding on either side (at all tokens also with the same answers); "
+    "where most pairs of a kind have no such cases, on the pair itself, and the column says so. "
     "Nulls: as many latents drawn from those that differ at the same tokens; changes as long as those of the chosen "
     "latents, along latents of equal density and magnitude; the same changes at other tokens."
 )
@@ -47,7 +48,7 @@ def present(record: Mapping[str, Any]) -> Presented:
     pairs, sizes = record["pairs"], record["sizes"]
     kinds = [kind for kind in KIND_WORDS if any(pair["kind"] == kind for pair in pairs)]
     p_values = _p_values(pairs, kinds, sizes)
-    tables = [_share_table(pairs, kind, sizes, p_values) for kind in kinds if _chosen(pairs, kind)]
+    tables = [_share_table(pairs, kind, sizes, p_values) for kind in kinds]
     mediators = _mediator_table(pairs, kinds, record["counts"])
     labels, agreement = _label_table(pairs), _agreement_table(record["agreement"])
     figures = tuple(mediation_figure(table, mediators, list(PLACE_WORDS.values())) for table in tables)
@@ -55,9 +56,16 @@ def present(record: Mapping[str, Any]) -> Presented:
     return Presented(section, tuple(_findings(tables, mediators, labels, agreement, sizes)))
 
 
-def _chosen(pairs: Pairs, kind: str) -> Pairs:
-    """Pairs of a kind whose latents could be chosen on other cases."""
-    return [pair for pair in pairs if pair["kind"] == kind and "elsewhere" in pair["effects"]["finding"]]
+def _chosen(pairs: Pairs, kind: str) -> tuple[Pairs, str]:
+    """The pairs that a kind's table is about, and how their latents were chosen: `elsewhere` or `own`.
+
+    Those whose latents could be chosen on other cases, if they are at least half; otherwise those whose could not.
+    """
+    own = [pair for pair in pairs if pair["kind"] == kind]
+    elsewhere = [pair for pair in own if "elsewhere" in pair["effects"]["finding"]]
+    if 2 * len(elsewhere) >= len(own):
+        return elsewhere, "elsewhere"
+    return [pair for pair in own if "elsewhere" not in pair["effects"]["finding"]], "own"
 
 
 def _share(pairs: Pairs, place: str, name: str, index: int = 0) -> Measurement:
@@ -71,12 +79,12 @@ def _p_values(pairs: Pairs, kinds: Sequence[str], sizes: Sequence[int]) -> dict[
     """That chosen latents carry as much as the largest null, on average: Holm over all rows of all kinds."""
     found = {}
     for kind in kinds:
-        chosen = _chosen(pairs, kind)
-        for place in PLACE_WORDS if chosen else ():
+        chosen, choice = _chosen(pairs, kind)
+        for place in PLACE_WORDS:
             for index, size in enumerate(sizes):
                 worst = max(NULLS, key=lambda null: _value(_share(chosen, place, null, index)))
                 gaps = [
-                    (pair["effects"][place]["elsewhere"][index] - pair["effects"][place][worst][index])
+                    (pair["effects"][place][choice][index] - pair["effects"][place][worst][index])
                     / pair["total_effect"]
                     for pair in chosen
                 ]
@@ -87,7 +95,10 @@ def _p_values(pairs: Pairs, kinds: Sequence[str], sizes: Sequence[int]) -> dict[
 def _share_table(
     pairs: Pairs, kind: str, sizes: Sequence[int], p_values: Mapping[tuple[str, str, int], float]
 ) -> Table:
-    chosen = _chosen(pairs, kind)
+    chosen, choice = _chosen(pairs, kind)
+    others = "have a finding that too few other cases have"
+    if choice == "own":
+        others = "share their finding with enough other cases, and are too few for a table"
     rows = []
     for place, words in PLACE_WORDS.items():
         for index, size in enumerate(sizes):
@@ -104,7 +115,7 @@ def _share_table(
         (CHOSEN, OWN, BROAD, "p (Holm)"),
         tuple(rows),
         tuple(NULLS.values()),
-        f"{len(chosen)} of {n} pairs: the others have a finding that too few other cases have. Latents chosen on the "
+        f"{len(chosen)} of {n} pairs: the others {others}. Latents chosen on the "
         "pair itself are optimistic: what chose them is what is measured. p: that the latents carry no more than the "
         "largest null, by sign flips of templates, Holm over all rows of all kinds. A push that only destroys the "
         "answer takes m to about 0, which is near half of the total effect.",
@@ -139,7 +150,12 @@ def _mediator_table(pairs: Pairs, kinds: Sequence[str], counts: Mapping[str, Map
 
 
 def _label_table(pairs: Pairs) -> list[Table]:
-    """Whether labels name what changed, beside the labels of the next pair that changes something else."""
+    """Whether labels name what changed, beside the labels of the next pair that changes something else.
+
+    No table where no latent has a label, as of dictionaries that nobody labelled.
+    """
+    if not any(label is not None for pair in pairs for labels in pair["labels"].values() for label in labels):
+        return []
     rows = []
     for place, words in PLACE_WORDS.items():
         for size in LABELLED:
@@ -238,11 +254,12 @@ def _findings(
         kind = table.name.removeprefix("mediation_")
         for words in PLACE_WORDS.values():
             row = _row(table, f"top {size} {words}")
-            share, ceiling = row.cells[CHOSEN], _row(mediators, f"{kind}, {words}").cells["whole activations"]
+            choice = next(name for name in (CHOSEN, OWN) if _is_measured(row.cells[name]))
+            share, ceiling = row.cells[choice], _row(mediators, f"{kind}, {words}").cells["whole activations"]
             assert isinstance(share, Measurement)
             assert isinstance(ceiling, Measurement)
             found.append(
-                f"Where {KIND_WORDS[kind]}, the top {size} latents {words} carry {said(share)} of the total effect, "
+                f"Where {KIND_WORDS[kind]}, the top {size} latents {words} ({choice}) carry {said(share)} of the total effect, "
                 f"whole activations there {said(ceiling)}: {against_nulls(share, row.nulls)}."
             )
     errors = [(row.label, row.cells["SAE errors"]) for row in mediators.rows]
@@ -263,6 +280,10 @@ def _findings(
 
 def _row(table: Table, label: str) -> Row:
     return next(row for row in table.rows if row.label == label)
+
+
+def _is_measured(cell: Measurement | str) -> bool:
+    return isinstance(cell, Measurement) and cell.value is not None
 
 
 def _mean(values: Sequence[bool]) -> float:
