@@ -71,6 +71,13 @@ class Analysis:
 
 ANALYSES: tuple[Analysis, ...] = (
     Analysis(
+        "mediation",
+        "Do latents carry what a changed finding does to the answer?",
+        "experiments.clinical_reasoning.analyses.mediation",
+        size=100,
+        unit="pairs",
+    ),
+    Analysis(
         "dose-response",
         "Do the answer and a latent follow a measured value?",
         "experiments.clinical_reasoning.analyses.dose_response",

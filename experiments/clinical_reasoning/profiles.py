@@ -86,7 +86,7 @@ def _own(model: str | None, saes: str | None, pairs: Path | None) -> Profile:
 
     def load(device: str) -> Subject:
         workbench = open_workbench(model, saes=saes, device=device)
-        return Subject(workbench.host.name, workbench, FilePairs(pairs, workbench.host))
+        return Subject(workbench.host.name, workbench, FilePairs(pairs, workbench.host.tokenizer))
 
     source = f"{model}, SAEs {saes or 'bundled'}, pairs {hashlib.sha256(pairs.read_bytes()).hexdigest()[:12]}"
     return Profile("own", load, (NOT_FOR_CARE, "Model and pairs are the user's own."), source)

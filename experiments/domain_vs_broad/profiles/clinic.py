@@ -26,7 +26,7 @@ def clinic(hosts: Path, data: Path | None) -> Profile:
         judged_domain="clinic:clinical:split=test",
         judged_broad="clinic:broad:split=test",
         d_sae=512,
-        l0=(4.0, 8.0, 16.0, 32.0),
+        l0=(4.0, 10.0, 25.0, 64.0),
         n_tokens=300_000,
         harvested=200_000,
         seeds=(0, 1, 2),

@@ -259,8 +259,8 @@ def _findings(
             assert isinstance(share, Measurement)
             assert isinstance(ceiling, Measurement)
             found.append(
-                f"Where {KIND_WORDS[kind]}, the top {size} latents {words} ({choice}) carry {said(share)} of the total effect, "
-                f"whole activations there {said(ceiling)}: {against_nulls(share, row.nulls)}."
+                f"Where {KIND_WORDS[kind]}, the top {size} latents {words} ({choice}) carry {said(share)} of the total "
+                f"effect, whole activations there {said(ceiling)}: {against_nulls(share, row.nulls)}."
             )
     errors = [(row.label, row.cells["SAE errors"]) for row in mediators.rows]
     listed = "; ".join(f"{said(share)} ({label})" for label, share in errors if isinstance(share, Measurement))
