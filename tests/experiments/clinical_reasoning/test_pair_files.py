@@ -7,7 +7,7 @@ from itertools import islice
 import pytest
 from transformers import AutoTokenizer
 
-from circuits.prompts.pairs import read_pairs
+from sae.prompt_pairs import read_pairs
 from experiments.clinical_reasoning.clinic_pairs import ClinicPairs
 from experiments.clinical_reasoning.pair_files import FilePairs, as_circuit_pair, read_vignette_pairs, write_pairs
 from sae.bundle import find_bundle
