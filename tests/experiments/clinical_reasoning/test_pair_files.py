@@ -7,10 +7,10 @@ from itertools import islice
 import pytest
 from transformers import AutoTokenizer
 
-from sae.prompt_pairs import read_pairs
 from experiments.clinical_reasoning.clinic_pairs import ClinicPairs
 from experiments.clinical_reasoning.pair_files import FilePairs, as_circuit_pair, read_vignette_pairs, write_pairs
 from sae.bundle import find_bundle
+from sae.prompt_pairs import read_pairs
 
 BUNDLE = find_bundle("clinic")
 pytestmark = pytest.mark.skipif(BUNDLE is None, reason="the bundled model is not in this checkout")
