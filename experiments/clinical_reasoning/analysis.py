@@ -78,6 +78,13 @@ ANALYSES: tuple[Analysis, ...] = (
         unit="pairs",
     ),
     Analysis(
+        "necessity-sufficiency",
+        "Are the latents needed for the answer, and are they enough?",
+        "experiments.clinical_reasoning.analyses.necessity_sufficiency",
+        size=40,
+        unit="pairs",
+    ),
+    Analysis(
         "dose-response",
         "Do the answer and a latent follow a measured value?",
         "experiments.clinical_reasoning.analyses.dose_response",

@@ -1,8 +1,9 @@
 """Pairs as a model is asked them: tokens, answers, what it answers, and which tokens say what differs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 
 import torch
 from jaxtyping import Float, Int
@@ -39,6 +40,7 @@ class AskedPair:
         metric: m = logit(target) - logit(foil) after the prompt.
         changed_metric: The same after the changed prompt.
         is_right: Whether the likeliest next token is the right answer's first, of both prompts.
+        prompt_is_right: Whether it is after the prompt.
         mention: Positions of the prompt that say what is changed.
         changed_mention: Those of the changed prompt.
     """
@@ -51,6 +53,7 @@ class AskedPair:
     metric: float
     changed_metric: float
     is_right: bool
+    prompt_is_right: bool
     mention: Int[Tensor, " tokens"]
     changed_mention: Int[Tensor, " tokens"]
 
@@ -116,7 +119,12 @@ def ask(host: HostModel, pairs: Sequence[VignettePair]) -> list[AskedPair]:
 
 
 def split_pairs(
-    host: HostModel, source: PairSource, kinds: Mapping[Kind, tuple[int, int]], *, seed: int
+    host: HostModel,
+    source: PairSource,
+    kinds: Mapping[Kind, tuple[int, int]],
+    *,
+    seed: int,
+    prompt_only: Collection[Kind] = (),
 ) -> tuple[list[AskedPair], list[AskedPair], dict[str, dict[str, int]]]:
     """Pairs to report and other pairs to choose latents on, of every kind; only those answered right on both sides.
 
@@ -129,6 +137,8 @@ def split_pairs(
         source: Where pairs come from.
         kinds: For each kind how many pairs are asked to be reported, and how many to choose on.
         seed: Of the source.
+        prompt_only: Kinds of which only the prompt must be answered right: whether the change turns the answer is
+            what is asked of them.
 
     Returns:
         The reported pairs, the pairs to choose on, and for each kind how many were `drawn` for the report, `kept`,
@@ -142,7 +152,10 @@ def split_pairs(
         share = max(n_reported / max(n_reported + n_choice, 1), 0.5)
         first = min(n_reported, round(len(drawn) * share))
         asked = ask(host, drawn)
-        right = [each for each in asked[:first] if each.is_right], [each for each in asked[first:] if each.is_right]
+        is_kept = [each.prompt_is_right if kind in prompt_only else each.is_right for each in asked]
+        right = [
+            list(compress(part, kept)) for part, kept in ((asked[:first], is_kept), (asked[first:], is_kept[first:]))
+        ]
         reported += right[0]
         choice += right[1]
         counts[kind] = {
@@ -194,6 +207,7 @@ def _asked(
         foil = next(token for token in logits[0].topk(2).indices.tolist() if token != target)
     metric, changed_metric = (logits[:, target] - logits[:, foil]).tolist()
     differing = _differing(*rows)
+    answered = logits.argmax(dim=-1).tolist()
     return AskedPair(
         pair,
         *rows,
@@ -201,7 +215,8 @@ def _asked(
         foil,
         metric,
         changed_metric,
-        logits.argmax(dim=-1).tolist() == [target, changed_target],
+        answered == [target, changed_target],
+        answered[0] == target,
         _mention(host, pair.prompt, pair.spans, pair.changed_from, differing),
         _mention(host, pair.changed_prompt, pair.changed_spans, pair.changed_to, differing),
     )

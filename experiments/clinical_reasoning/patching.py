@@ -47,6 +47,7 @@ class Moves:
         at: Where the change is added.
         along: Feature along whose direction it is added, as long as the moved feature's own change; errors and whole
             activations have no other direction.
+        to_zero: Whether features take the value 0 instead of the other run's: they are turned off.
     """
 
     position: Int[Tensor, " moves"]
@@ -54,6 +55,7 @@ class Moves:
     donor_position: Int[Tensor, " moves"] | None = None
     at: Int[Tensor, " moves"] | None = None
     along: Int[Tensor, " moves"] | None = None
+    to_zero: bool = False
 
     @classmethod
     def everywhere(cls, positions: Int[Tensor, " places"], feature_ids: Int[Tensor, " chosen"]) -> "Moves":
@@ -122,6 +124,8 @@ class _Entries:
     donor_column: Int[Tensor, " moves"]
     at: Int[Tensor, " moves"]
     along: Int[Tensor, " moves"]
+    is_kept: Int[Tensor, " moves"]
+    """0 where a feature is turned off, else 1."""
 
     def where(self, chosen: Bool[Tensor, " moves"]) -> "_Entries":
         """Some of them."""
@@ -147,7 +151,7 @@ def _entries(
         along = moves.feature_id if moves.along is None else moves.along
         rows, donor_rows = (torch.full_like(at, which) for which in (row, donors.index(index)))
         placed = [rows, moves.position + shift, moves.feature_id, donor_rows, donor_position + donor_shift]
-        columns.append(torch.stack([*placed, at + shift, along]))
+        columns.append(torch.stack([*placed, at + shift, along, torch.full_like(at, not moves.to_zero)]))
     return _Entries(*torch.cat(columns, dim=1).to(batch.ids.device))
 
 
@@ -161,6 +165,7 @@ def _edit(
     features = entries.where(entries.feature_id >= 0)
     vectors = entries.where(entries.feature_id < 0)
     wanted_acts = _acts(dictionary, features.feature_id, donor_read, features.donor_row, features.donor_column)
+    wanted_acts = wanted_acts * features.is_kept
     spots = vectors.donor_row, vectors.donor_column
     wanted_vectors = _vectors(dictionary, vectors.feature_id, donor_read[spots], donor[spots])
 

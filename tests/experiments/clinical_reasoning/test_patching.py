@@ -84,3 +84,16 @@ def test_a_change_made_elsewhere_is_as_long_as_the_features_own():
         assert moved_metrics(tools, [each], [(0, {site: moves})])[0].item() == pytest.approx(expected, abs=1e-4)
     finally:
         sae.decoder_rows[along] /= 3
+
+
+def test_latents_turned_off_are_what_an_ablation_does():
+    tools, [each, *_] = workbench(), asked()
+    runs = each.runs(host(), tools.dictionaries)
+    patch, names = {}, []
+    for site in runs.sites:
+        active = runs.clean_features[site]
+        patch[site] = Moves(active.position[-3:], active.feature_id[-3:], to_zero=True)
+        columns = active.feature_id[-3:].tolist(), active.position[-3:].tolist()
+        names += [f"{site}/{f}@{p}" for f, p in zip(*columns, strict=True)]
+    found = run_interventions(Ensemble.lone(runs), parse_interventions("ablate", names))
+    assert moved_metrics(tools, [each], [(0, patch)])[0].item() == pytest.approx(found.metric_after, abs=1e-4)

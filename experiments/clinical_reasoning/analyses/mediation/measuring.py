@@ -9,6 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from circuits.workbench import Workbench
+from experiments.clinical_reasoning.analysis import NothingToAnalyseError
 from experiments.clinical_reasoning.asked_pairs import AskedPair, split_pairs
 from experiments.clinical_reasoning.attributed_latents import (
     Attribution,
@@ -62,13 +63,13 @@ def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
     """Effects on m = logit(right answer) - logit(changed answer), of `size` pairs of three kinds.
 
     Raises:
-        ValueError: No pair is answered right on both sides.
+        NothingToAnalyseError: No pair is answered right on both sides.
     """
     bench, broad = subject.workbench, subject.broad
     wanted = {kind: (round(share * size), round(share * size) * times) for kind, (share, times) in KINDS.items()}
     pairs, choice, counts = split_pairs(bench.host, subject.pairs, wanted, seed=seed)
     if not pairs:
-        raise ValueError(f"none of the pairs is answered right on both sides, expected some: {counts}")
+        raise NothingToAnalyseError(f"none of the pairs is answered right on both sides, expected some: {counts}")
     attributions, of_broad = attribute(bench, [*pairs, *choice], broad)
     rankings = _rankings(pairs, choice, attributions)
     statistics = latent_statistics(bench, [pair.ids for pair in choice or pairs])
