@@ -16,7 +16,7 @@ from sae.host.sites import Site
 __all__ = ["LatentStatistics", "latent_statistics", "matched_latents"]
 
 N_NEAREST = 10
-"""A twin is drawn from this many latents that are nearest in density and magnitude."""
+"""A twin is drawn from this many latents that are nearest in density and magnitude, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,14 @@ class LatentStatistics:
 
     density: Float[Tensor, " d_sae"]
     magnitude: Float[Tensor, " d_sae"]
+
+    @classmethod
+    def of(
+        cls, dictionary: Dictionary, active: Float[Tensor, " d_sae"], summed: Float[Tensor, " d_sae"], n_tokens: int
+    ) -> "LatentStatistics":
+        """From the tokens at which each latent is active, and the sum of its absolute activations."""
+        lengths = decoder_rows_of(dictionary, torch.arange(dictionary.d_sae)).norm(dim=1).cpu()
+        return cls(active / max(n_tokens, 1), summed / active.clamp(min=1) * lengths)
 
 
 @torch.no_grad()
@@ -55,9 +63,7 @@ def latent_statistics(workbench: Workbench, rows: Sequence[Int[Tensor, " _"]]) -
 
     n_tokens = sum(in_passes(len(rows), rows_per_pass(rows), run))
     return {
-        site: LatentStatistics(
-            active[site] / max(n_tokens, 1), summed[site] / active[site].clamp(min=1) * _lengths(dictionary)
-        )
+        site: LatentStatistics.of(dictionary, active[site], summed[site], n_tokens)
         for site, dictionary in workbench.dictionaries.items()
     }
 
@@ -68,8 +74,9 @@ def matched_latents(
     *,
     seed: int,
     excluded: Mapping[Site, Int[Tensor, " _"]] | None = None,
+    n_nearest: int = N_NEAREST,
 ) -> dict[Site, Int[Tensor, " chosen"]]:
-    """For every chosen latent another one of its site, drawn from the ten nearest in log density and log magnitude.
+    """For every chosen latent another one of its site, drawn from those nearest in log density and log magnitude.
 
     Twins are none of the chosen latents and differ from each other, as far as there are enough; a latent that was
     never active is no twin.
@@ -79,13 +86,14 @@ def matched_latents(
         chosen: Latents by site.
         seed: Of the draws.
         excluded: Further latents that may not be drawn.
+        n_nearest: How many each is drawn from.
 
     Raises:
         ValueError: A site has no latent left to draw.
     """
     random = torch.Generator().manual_seed(seed)
     return {
-        site: _twins(site, statistics[site], ids, (excluded or {}).get(site, ids), random)
+        site: _twins(site, statistics[site], ids, (excluded or {}).get(site, ids), n_nearest, random)
         for site, ids in chosen.items()
     }
 
@@ -95,13 +103,14 @@ def _twins(
     statistics: LatentStatistics,
     chosen: Int[Tensor, " chosen"],
     excluded: Int[Tensor, " _"],
+    n_nearest: int,
     random: torch.Generator,
 ) -> Int[Tensor, " chosen"]:
     free = statistics.density > 0
     free[chosen] = free[excluded] = False
     twins: list[int] = []
     for latent in chosen.tolist():
-        candidates = _nearest(statistics, latent, free)
+        candidates = _nearest(statistics, latent, free, n_nearest)
         if len(candidates) == 0 and not twins:
             raise ValueError(f"no latent of {site} is left to match {latent}, expected some that are active and unused")
         candidates = candidates if len(candidates) else torch.tensor(twins)
@@ -111,14 +120,12 @@ def _twins(
     return torch.tensor(twins, dtype=torch.long)
 
 
-def _nearest(statistics: LatentStatistics, latent: int, free: Bool[Tensor, " d_sae"]) -> Int[Tensor, " nearest"]:
-    """The free latents nearest to one, at most ten."""
+def _nearest(
+    statistics: LatentStatistics, latent: int, free: Bool[Tensor, " d_sae"], n: int
+) -> Int[Tensor, " nearest"]:
+    """The free latents nearest to one, at most `n`."""
     tiny = 1e-9
     density, magnitude = (x.clamp(min=tiny).log() for x in (statistics.density, statistics.magnitude))
     distance = (density - density[latent]).abs() + (magnitude - magnitude[latent]).abs()
     order = torch.where(free, distance, torch.inf).argsort(stable=True)
-    return order[: min(N_NEAREST, int(free.sum()))]
-
-
-def _lengths(dictionary: Dictionary) -> Float[Tensor, " d_sae"]:
-    return decoder_rows_of(dictionary, torch.arange(dictionary.d_sae)).norm(dim=1).cpu()
+    return order[: min(n, int(free.sum()))]

@@ -10,6 +10,7 @@ from torch import Tensor
 from sae.host.host import HostModel
 from steering.interventions import SteeringSpec
 from steering.positions import PromptTokens
+from steering.side_effects import divergence
 from steering.steered_host import SteeredHost
 
 __all__ = ["AnswerDistributions", "edited", "plain"]
@@ -30,7 +31,7 @@ class AnswerDistributions:
 
     def kl(self, before: "AnswerDistributions") -> Float[Tensor, " prompts"]:
         """KL(these || before) in nats."""
-        return (self.log_probs.exp() * (self.log_probs - before.log_probs)).sum(-1).clamp(min=0)
+        return divergence(self.log_probs, before.log_probs).to(self.log_probs)
 
 
 def plain(host: HostModel, prompts: Sequence[str]) -> AnswerDistributions:

@@ -17,6 +17,7 @@ from experiments.clinical_reasoning.analyses.demographic_audit.mentions import (
     pairs_by_mention,
     words_of,
 )
+from experiments.clinical_reasoning.analysis import NothingToAnalyseError
 from experiments.clinical_reasoning.asked_pairs import AskedPair, ask, rows_per_pass
 from experiments.clinical_reasoning.attributed_latents import Latent, attribute, move_latents, summed_shares
 from experiments.clinical_reasoning.matched_latents import latent_statistics
@@ -47,12 +48,12 @@ def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
     is left out: those that the model answers wrong are part of what is audited.
 
     Raises:
-        ValueError: There is no pair that changes who the patient is.
+        NothingToAnalyseError: There is no pair that changes who the patient is.
     """
     bench = subject.workbench
     pairs = pairs_by_mention(subject.pairs, size, seed=seed)
     if not any(own and own[0].kind == "demographic" for own in pairs.values()):
-        raise ValueError("there is no demographic pair, expected some; add pairs of that kind")
+        raise NothingToAnalyseError("there is no demographic pair, expected some; add pairs of that kind")
     asked = {mention: ask(bench.host, own) for mention, own in pairs.items()}
     choice = {mention: own[::CHOICE_SHARE] for mention, own in asked.items()}
     reported = [pair for own in asked.values() for i, pair in enumerate(own) if i % CHOICE_SHARE]

@@ -15,6 +15,7 @@ from circuits.runs.passes import in_passes
 from circuits.workbench import Workbench
 from experiments.clinic.knowledge import FINDINGS
 from experiments.clinical_reasoning.analyses.dose_response.series import Series, dose_series, finding_of
+from experiments.clinical_reasoning.analysis import NothingToAnalyseError
 from experiments.clinical_reasoning.asked_pairs import AskedPair, ask, rows_per_pass
 from experiments.clinical_reasoning.attributed_latents import (
     Latent,
@@ -65,13 +66,13 @@ def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
     the logit of the answer that needs the finding less that of the other.
 
     Raises:
-        ValueError: No quantity has a series, and other pairs to choose its latents on.
+        NothingToAnalyseError: No quantity has a series, and other pairs to choose its latents on.
     """
     bench = subject.workbench
     reported, choice, counts = _drawn(bench, subject.pairs, size, seed)
     findings = [f for f in MEASURED if reported[f] and len(choice[f]) >= MIN_CHOICE]
     if not findings:
-        raise ValueError(f"no measured quantity has pairs that are answered right, expected some: {counts}")
+        raise NothingToAnalyseError(f"no measured quantity has pairs that are answered right, expected some: {counts}")
     choosing = [pair for finding in findings for pair in choice[finding]]
     statistics = latent_statistics(bench, [pair.ids for pair in choosing])
     ranked = _ranked(bench, findings, choosing)

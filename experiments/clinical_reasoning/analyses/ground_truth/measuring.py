@@ -28,6 +28,7 @@ from experiments.clinical_reasoning.analyses.ground_truth.units import (
     RightShares,
     recalls_of,
 )
+from experiments.clinical_reasoning.analysis import NothingToAnalyseError
 from experiments.clinical_reasoning.subject import Subject
 from sae.progress import progress
 
@@ -50,14 +51,15 @@ def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
         seed: Of the cases and of all that is drawn.
 
     Raises:
-        ValueError: The subject is of no known world, or no case has a cause.
+        ValueError: The subject is of no known world.
+        NothingToAnalyseError: No case has a cause.
     """
     if not subject.is_clinic:
         raise ValueError(f"{subject.name} lives in no world whose truth is known; use the model of the clinic")
     host = subject.workbench.host
     cases, n_wrong = diagnosed_cases(host, size, seed=seed)
     if not any(case.contrasts for case in cases):
-        raise ValueError(f"no finding of {len(cases)} cases causes the model's answer; give a larger size")
+        raise NothingToAnalyseError(f"no finding of {len(cases)} cases causes the model's answer; give a larger size")
     treated, n_wrong_treated = treated_cases(host, max(1, size // TREATED_SHARE), seed=seed)
     bases = open_bases(subject)
     tally = _Tally(bases)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
-from circuits.runs.dictionaries import Dictionary, decoder_rows_of
+from circuits.runs.dictionaries import Dictionary
 from circuits.workbench import Workbench
 from experiments.clinic.cases import sample_case
 from experiments.clinic.document import Document, Span
@@ -18,11 +18,20 @@ from experiments.clinic.labelled_text import LabelledText, label_documents, site
 from experiments.clinic.labels import feature_labels
 from experiments.clinic.phrasing import sample_phrasing
 from experiments.clinic.vignettes import render
+from experiments.clinical_reasoning.matched_latents import LatentStatistics, matched_latents
 from sae.dictionary.labels import MIN_LABEL_F1, FeatureLabel
 from sae.host.host import HostModel
 from sae.host.sites import Site
 
-__all__ = ["FAMILY", "SiteFeatures", "matched_features", "named_by_labels", "named_by_phrase", "phrase_text"]
+__all__ = [
+    "FAMILY",
+    "SiteFeatures",
+    "matched_features",
+    "named_by_labels",
+    "named_by_phrase",
+    "phrase_text",
+    "text_statistics",
+]
 
 FAMILY = "setting:"
 N_NEAREST = 20
@@ -82,41 +91,21 @@ def named_by_labels(workbench: Workbench, sites: Iterable[Site]) -> SiteFeatures
     }
 
 
-def matched_features(
-    host: HostModel,
-    dictionaries: Mapping[Site, Dictionary],
-    chosen: SiteFeatures,
-    text: LabelledText,
-    *,
-    seed: int,
-) -> dict[Site, list[int]]:
-    """For each chosen feature a random other one that is active about as often and writes about as much.
-
-    Drawn from the `N_NEAREST` by |log density ratio| + |log size ratio|, where the size is the mean length of what a
-    feature writes where it is active; none is drawn twice.
-
-    Args:
-        host: The model.
-        dictionaries: By site.
-        chosen: What the null is of.
-        text: What both are measured on.
-        seed: Of the draw.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    activations = site_activations(host, text, list(chosen))
+def text_statistics(
+    host: HostModel, dictionaries: Mapping[Site, Dictionary], sites: Iterable[Site], text: LabelledText
+) -> dict[Site, LatentStatistics]:
+    """Density and magnitude on the text that names are given on: what random twins are matched in."""
     found = {}
-    for site, features in chosen.items():
-        acts = dictionaries[site].encode(activations[site])
-        n_active = (acts != 0).sum(0)
-        lengths = decoder_rows_of(dictionaries[site], torch.arange(acts.shape[1])).norm(dim=-1)
-        size = acts.abs().sum(0) / n_active.clamp(min=1) * lengths
-        taken, twins = set(features), []
-        for feature in features:
-            distance = (n_active.log() - n_active[feature].log()).abs() + (size.log() - size[feature].log()).abs()
-            nearest = [i for i in distance.nan_to_num(nan=torch.inf).argsort(stable=True).tolist() if i not in taken]
-            nearest = [i for i in nearest[:N_NEAREST] if bool(n_active[i])]
-            if nearest:
-                twins.append(nearest[int(torch.randint(len(nearest), (1,), generator=generator))])
-                taken.add(twins[-1])
-        found[site] = twins
+    for site, x in site_activations(host, text, list(sites)).items():
+        acts = dictionaries[site].encode(x).abs()
+        found[site] = LatentStatistics.of(dictionaries[site], (acts > 0).sum(0).float(), acts.sum(0), len(acts))
     return found
+
+
+def matched_features(
+    statistics: Mapping[Site, LatentStatistics], chosen: SiteFeatures, *, seed: int
+) -> dict[Site, list[int]]:
+    """For each chosen feature a random other one that is active about as often and writes about as much."""
+    ids = {site: torch.tensor(list(features), dtype=torch.long) for site, features in chosen.items()}
+    twins = matched_latents(statistics, ids, seed=seed, n_nearest=N_NEAREST)
+    return {site: each.tolist() for site, each in twins.items()}

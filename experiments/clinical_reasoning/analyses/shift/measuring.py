@@ -12,6 +12,7 @@ from experiments.clinical_reasoning.analyses.shift.cue_features import (
     named_by_labels,
     named_by_phrase,
     phrase_text,
+    text_statistics,
 )
 from experiments.clinical_reasoning.analyses.shift.planted_cue import CuedCase, cued_cases, diagnosis_pairs
 from experiments.clinical_reasoning.analyses.shift.probes import DiagnosisProbe, worst_group
@@ -49,12 +50,13 @@ def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
     sites = [site for site in workbench.dictionaries if site <= reading.site]
     text = phrase_text(host, N_PHRASE_TEXTS, seed=seed)
     cue = _CueFeatures.named(subject, sites, text)
+    statistics = text_statistics(host, workbench.dictionaries, cue.by_phrase, text)
     columns: dict[str, list[Any]] = {"pair": [], "seed": [], "template": [], "diagnosis": [], "cue": []}
     rights: dict[str, list[int]] = {}
     for pair in pairs[:N_PAIRS]:
         for draw in range(N_SEEDS):
             test = cued_cases(pair, size, agreement=0.5, split="test", seed=f"{seed} {draw}")
-            twins = matched_features(host, workbench.dictionaries, cue.by_phrase, text, seed=draw)
+            twins = matched_features(statistics, cue.by_phrase, seed=draw)
             right = _one_seed(subject, pair, test, reading, cue, twins, size=size, seed=f"{seed} {draw}")
             columns["pair"] += [" / ".join(pair)] * len(test)
             columns["seed"] += [draw] * len(test)

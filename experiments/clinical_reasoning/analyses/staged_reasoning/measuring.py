@@ -21,6 +21,7 @@ from experiments.clinical_reasoning.analyses.staged_reasoning.stages import (
     parsed,
     with_named_swapped,
 )
+from experiments.clinical_reasoning.analysis import NothingToAnalyseError
 from experiments.clinical_reasoning.subject import Subject
 from sae.host.host import HostModel
 
@@ -49,7 +50,7 @@ def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
         seed: Of everything that is drawn.
 
     Raises:
-        ValueError: The model stages no pair right on both sides.
+        NothingToAnalyseError: The model stages no pair right on both sides.
     """
     host = subject.workbench.host
     rng = random.Random(f"staged reasoning {seed}")
@@ -59,7 +60,7 @@ def measure(subject: Subject, *, size: int, seed: int) -> dict[str, Any]:
     pairs = list(zip(drawn, written[::2], written[1::2], strict=True))
     kept = [pair for pair in pairs if _is_right(*pair)]
     if not kept:
-        raise ValueError(f"of {len(pairs)} pairs the model stages none right on both sides; draw more pairs")
+        raise NothingToAnalyseError(f"of {len(pairs)} pairs the model stages none right on both sides; draw more pairs")
     cases = [case for case, _, _ in kept]
     here, there = [one for _, one, _ in kept], [other for _, _, other in kept]
     causal = causal_concepts(host, cases, seed=seed)
