@@ -63,7 +63,7 @@ class SteeredHost:
         ids = self.host.generate(
             batch, max_new_tokens=max_new_tokens, edits=steering.host_edits(), streamer=streamer, **sampling
         ).cpu()
-        new_ids = [self._until_end(row) for row in ids[:, batch.ids.shape[1] :]]
+        new_ids = [until_end(self.host, row) for row in ids[:, batch.ids.shape[1] :]]
         steered = steering.steered([len(row) for row in new_ids])
         return [self._row(*each) for each in zip(prompts, new_ids, steered, strict=True)]
 
@@ -107,14 +107,15 @@ class SteeredHost:
         self.dictionaries.prepare(specs)
         return BatchEdits(self.dictionaries, batch, prompts, specs, n_new)
 
-    def _until_end(self, new_ids: Int[Tensor, " new"]) -> Int[Tensor, " kept"]:
-        """The tokens up to the first that ends the text; what follows is padding."""
-        ends = torch.isin(new_ids, torch.tensor(self.host.end_of_text_ids, dtype=new_ids.dtype)).nonzero()[:1, 0]
-        return new_ids[: int(ends[0]) + 1] if len(ends) else new_ids
-
     def _row(self, prompt: PromptTokens, new_ids: Int[Tensor, " new"], steered: Steered) -> SteeredRow:
         text = self.host.tokenizer.decode(new_ids, skip_special_tokens=True)
         return SteeredRow(prompt, new_ids, text, int(new_ids[-1]) in self.host.end_of_text_ids, steered)
+
+
+def until_end(host: HostModel, new_ids: Int[Tensor, " new"]) -> Int[Tensor, " kept"]:
+    """The tokens up to the first that ends the text; what follows is padding."""
+    ends = torch.isin(new_ids, torch.tensor(host.end_of_text_ids, dtype=new_ids.dtype)).nonzero()[:1, 0]
+    return new_ids[: int(ends[0]) + 1] if len(ends) else new_ids
 
 
 def open_steered_host(

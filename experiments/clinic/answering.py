@@ -10,21 +10,9 @@ from sae.host.host import Edit, HostModel
 from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
 
-__all__ = ["answers", "single_token"]
+__all__ = ["answers"]
 
 BATCH_ROWS = 128
-
-
-def single_token(host: HostModel, word: str) -> int:
-    """Id of the one token that `word` is after a space.
-
-    Raises:
-        ValueError: If it is several.
-    """
-    ids = host.tokenizer(f" {word}", add_special_tokens=False)["input_ids"]
-    if len(ids) != 1:
-        raise ValueError(f"{word!r} has {len(ids)} tokens, expected one; the tokenizer is of another world")
-    return ids[0]
 
 
 def answers(

@@ -18,13 +18,14 @@ from circuits.prompts.references import ReferencePool
 from circuits.runs.baselines import Baseline, contrast_baseline, resample_baseline
 from circuits.runs.node_set import NodeSet
 from circuits.runs.runs import Runs, node_positions
-from experiments.clinic.answering import answers, single_token
+from experiments.clinic.answering import answers
 from experiments.clinic.case_sampling import paired_cases
 from experiments.clinic.labels import zero_dictionary
 from experiments.clinic.measurement import Measurement, bootstrap
 from experiments.clinic.vignettes import ContrastPrompt, TestCase
 from sae.dictionary.autoencoder import SAE
 from sae.host.host import HostModel
+from sae.host.prompts import single_token
 from sae.host.sites import Site
 from sae.progress import progress
 
@@ -113,7 +114,7 @@ def _answerable_pairs(host: HostModel) -> Iterator[tuple[TestCase, ContrastPromp
         if not by_kind[wanted % 3]:
             continue
         contrast = by_kind[wanted % 3][0]
-        gold = [single_token(host, case.answer), single_token(host, contrast.answer)]
+        gold = [single_token(host.tokenizer, case.answer), single_token(host.tokenizer, contrast.answer)]
         if answers(host, [case.prompt, contrast.prompt]).tolist() == gold:
             wanted += 1
             yield case, contrast

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 
-from experiments.clinic.answering import answers, single_token
+from experiments.clinic.answering import answers
 from experiments.clinic.case_sampling import paired_cases
 from experiments.clinic.knowledge import DISEASES
 from experiments.clinic.measurement import Measurement, share
 from experiments.clinic.vignettes import TestCase
 from sae.host.host import HostModel
+from sae.host.prompts import single_token
 
 __all__ = ["check_host"]
 
@@ -42,7 +43,7 @@ def _cases(host: HostModel, n: int, **options: str) -> list[TestCase]:
 
 
 def _diagnosed(host: HostModel, cases: list[TestCase]) -> torch.Tensor:
-    gold = torch.tensor([single_token(host, case.answer) for case in cases])
+    gold = torch.tensor([single_token(host.tokenizer, case.answer) for case in cases])
     return (answers(host, [case.prompt for case in cases]) == gold).float()
 
 
@@ -70,7 +71,7 @@ def _treatments(host: HostModel, cases: list[TestCase]) -> list[Measurement]:
         f"{case.prompt} {diagnosis.strip()}.{case.treatment_prompt.removeprefix(case.text)}"
         for case, diagnosis in zip(cases, diagnoses, strict=True)
     ]
-    gold = torch.tensor([single_token(host, case.drug) for case in cases])
+    gold = torch.tensor([single_token(host.tokenizer, case.drug) for case in cases])
     right = (answers(host, prompts) == gold).float()
     is_exception = torch.tensor([case.case.exception_decides for case in cases])
     measurements = [_accuracy("host: treatment after its own diagnosis", right, 0.95)]

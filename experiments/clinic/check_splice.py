@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from experiments.clinic.answering import answers, single_token
+from experiments.clinic.answering import answers
 from experiments.clinic.case_sampling import paired_cases
 from experiments.clinic.labelled_text import label_documents, site_activations
 from experiments.clinic.labels import zero_dictionary
@@ -19,6 +19,7 @@ from sae.dictionary.autoencoder import SAE
 from sae.dictionary.random_directions import random_dictionary
 from sae.evaluation.spliced_loss import measure_spliced_loss
 from sae.host.host import Edit, HostModel
+from sae.host.prompts import single_token
 from sae.host.sites import Site
 from sae.host.token_batch import TokenBatch
 
@@ -33,7 +34,7 @@ def check_splice(
     """Diagnosis and cross-entropy with every error dropped, at the `resid_post` sites and at all sites."""
     cases = [p.test_case for p in islice(paired_cases(host.tokenizer, seed=SEED), n_cases)]
     prompts = [case.prompt for case in cases]
-    gold = torch.tensor([single_token(host, case.answer) for case in cases])
+    gold = torch.tensor([single_token(host.tokenizer, case.answer) for case in cases])
     text = label_documents(host, documents(n_documents, SEED, "test"))
     measurements = []
     for title, chosen, bar in (("resid_post", _residual(dictionaries), 0.95), ("all sites", dict(dictionaries), 0.85)):

@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from experiments.clinic.answering import BATCH_ROWS, answers, single_token
+from experiments.clinic.answering import BATCH_ROWS, answers
 from experiments.clinic.case_sampling import paired_cases
 from experiments.clinic.knowledge import DISEASES
 from experiments.clinic.vignettes import TestCase
 from sae.host.host import HostModel
+from sae.host.prompts import single_token
 from sae.host.sites import Site
 
 __all__ = ["DIAGNOSES", "AnsweredCases", "answered_cases", "diagnosis_ids", "last_activations"]
@@ -36,7 +37,7 @@ class AnsweredCases:
 
 def diagnosis_ids(host: HostModel) -> Int[Tensor, " diagnoses"]:
     """The token of each of `DIAGNOSES`."""
-    return torch.tensor([single_token(host, name) for name in DIAGNOSES])
+    return torch.tensor([single_token(host.tokenizer, name) for name in DIAGNOSES])
 
 
 def answered_cases(host: HostModel, n: int, *, seed: int, split: str) -> AnsweredCases:
@@ -52,7 +53,7 @@ def answered_cases(host: HostModel, n: int, *, seed: int, split: str) -> Answere
     kept: list[TestCase] = []
     while len(kept) < n:
         drawn = [next(stream).test_case for _ in range(BATCH_ROWS)]
-        gold = [single_token(host, case.answer) for case in drawn]
+        gold = [single_token(host.tokenizer, case.answer) for case in drawn]
         found = answers(host, [case.prompt for case in drawn]).tolist()
         kept += [case for case, right, answer in zip(drawn, gold, found, strict=True) if right == answer]
     cases = tuple(kept[:n])

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int
 from torch import Tensor
 
-from experiments.clinic.answering import single_token
 from experiments.clinic.knowledge import DISEASES, treatment
 from experiments.clinic.steering_cases import DIAGNOSES, AnsweredCases, diagnosis_ids
+from sae.host.prompts import single_token
 from sae.host.sites import Site
 from steering.directions import Direction
 from steering.interventions import Intervention, SteeringSpec
@@ -79,13 +79,15 @@ def drugs_after(
         fits[row, chosen] = torch.isin(after, known).double()
         unsteered[row, chosen] = torch.isin(plain, known).double()
         exact = [treatment(wanted, cases.cases[case].case.exception) for case in chosen.tolist()]
-        right[row, chosen] = (after == torch.tensor([single_token(steered.host, drug) for drug in exact])).double()
+        right[row, chosen] = (
+            after == torch.tensor([single_token(steered.host.tokenizer, drug) for drug in exact])
+        ).double()
     return SteeredDrugs(asked, flips, fits, right, unsteered)
 
 
 def _drugs(steered: SteeredHost, diagnosis: str) -> list[int]:
     disease = DISEASES[diagnosis]
-    return [single_token(steered.host, drug) for drug in {disease.drug, *disease.exceptions.values()}]
+    return [single_token(steered.host.tokenizer, drug) for drug in {disease.drug, *disease.exceptions.values()}]
 
 
 def _question(cases: AnsweredCases, case: int) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["continuation_ids", "conversation_text", "prompt_ids", "prompt_offsets", "templated_ids"]
+__all__ = ["continuation_ids", "conversation_text", "prompt_ids", "prompt_offsets", "single_token", "templated_ids"]
 
 
 def prompt_ids(tokenizer: Any, text: str, *, chat: bool = False) -> list[int]:
@@ -41,6 +41,22 @@ def continuation_ids(tokenizer: Any, text: str, *, prompt: str = "") -> list[int
         tokenizer(candidate, add_special_tokens=False, verbose=False)["input_ids"] for candidate in (spaced, text)
     ]
     return min(candidates, key=len)
+
+
+def single_token(tokenizer: Any, word: str) -> int:
+    """The one token that a word is as it would follow a prompt.
+
+    Raises:
+        ValueError: It is none or several.
+    """
+    ids = continuation_ids(tokenizer, word.strip()) if word.strip() else []
+    if len(ids) != 1:
+        pieces = ", ".join(map(repr, tokenizer.convert_ids_to_tokens(ids))) or "none"
+        raise ValueError(
+            f"target {word!r} has {len(ids)} tokens ({pieces}), expected one; give a word that is one token, such as "
+            "the first of the answer"
+        )
+    return ids[0]
 
 
 def templated_ids(tokenizer: Any, text: str) -> list[int]:

@@ -134,33 +134,15 @@ def _settings(feature: str | None, edit: str | None, options: Mapping[str, Any])
 def _prompts(steered: Any, edit: Any, options: Mapping[str, Any]) -> tuple[Any, Any]:
     """Prompts to sweep over, and others to learn from; of a corpus two streams that do not meet."""
     from sae.prompt_files import read_prompts
+    from steering.sweep.prompts import corpus_prompts
 
-    seed = options["seed"]
-    prompts = options["prompts"] and iter(read_prompts(options["prompts"]))
-    examples = options["examples"] and iter(read_prompts(options["examples"]))
-    return (
-        prompts or _corpus_prompts(steered, edit, 2 * seed, "--prompts"),
-        examples or _corpus_prompts(steered, edit, 2 * seed + 1, "--examples", needed=_learns(options["methods"])),
-    )
+    def of(option: str, seed: int) -> Any:
+        if (path := options[option]) is not None:
+            return iter(read_prompts(path))
+        return corpus_prompts(steered.dictionaries, edit.target.site, seed=seed, option=f"--{option}")
 
-
-def _learns(methods: Sequence[str]) -> bool:
-    return bool({"difference of means", "probe"} & set(methods))
-
-
-def _corpus_prompts(steered: Any, edit: Any, seed: int, option: str, *, needed: bool = True) -> Any:
-    """The prompts of the corpus that units are measured by, without end."""
-    from itertools import chain
-
-    from sae.corpus_knowledge import answer_prompts
-
-    known = steered.dictionaries.references(edit.target.site)
-    found = iter(()) if isinstance(known, str) else answer_prompts(known.corpus, seed=seed)
-    first = next(found, None)
-    if first is None and needed:
-        where = known if isinstance(known, str) else f"corpus {known.corpus} does not know where answers are due"
-        raise ValueError(f"there are no prompts for the sweep, since {where}; give {option} FILE")
-    return iter(()) if first is None else chain([first], found)
+    learns = options["examples"] is not None or {"difference of means", "probe"} & set(options["methods"])
+    return of("prompts", 2 * options["seed"]), of("examples", 2 * options["seed"] + 1) if learns else iter(())
 
 
 def _domains(steered: Any, edit: Any, unrelated: Sequence[str]) -> dict[str, str]:

@@ -3,20 +3,17 @@
 import random
 from collections.abc import Sequence
 
-from jaxtyping import Int
-from torch import Tensor
-
 from sae.host.host import HostModel
 from sae.host.sites import Site
 from steering.demo.demonstration import Candidate
 from steering.dictionaries import Dictionaries
-from steering.directions import Feature
-from steering.first_order_effects import first_order_effects
+from steering.finding.ranking import ranked, slope_candidates
 from steering.last_token_runs import LastTokenRuns
-from steering.output_score import answer_scores
 from steering.positions import PromptTokens
+from steering.steered_host import SteeredHost
+from steering.sweep.prompts import plain_answers
 
-__all__ = ["N_TRIED", "draw_target", "feature_sites", "plain_answers", "rank_features"]
+__all__ = ["N_TRIED", "draw_target", "feature_sites", "rank_features"]
 
 N_TRIED = 12
 """Features of each site that are tried out, those whose first-order effect is largest."""
@@ -57,34 +54,24 @@ def draw_target(host: HostModel, prompts: Sequence[PromptTokens], *, without: in
     return words.strip()
 
 
-def plain_answers(host: HostModel, prompts: Sequence[PromptTokens]) -> Int[Tensor, " prompts"]:
-    """The likeliest next token of each prompt."""
-    logits = host.forward(host.batch([prompt.ids for prompt in prompts]), logits_to_keep=1).logits
-    return logits[:, -1].argmax(-1).cpu()
-
-
 def rank_features(
-    dictionaries: Dictionaries, sites: Sequence[Site], prompts: Sequence[PromptTokens], target_id: int
+    steered: SteeredHost, sites: Sequence[Site], prompts: Sequence[PromptTokens], target_id: int
 ) -> list[Candidate]:
     """Features by how surely they make the model give an answer, best first.
 
-    All features of a site are ranked by their first-order effect; the best are added to the last token of every prompt
-    in turn, and the answer score is the mean over prompts.
+    At each site the `N_TRIED` of largest first-order effect are tried, as `steering find` tries them.
 
     Args:
-        dictionaries: Of the model.
+        steered: The model.
         sites: Where to look.
         prompts: Each ends where an answer is due.
         target_id: The wanted answer.
     """
-    runs = LastTokenRuns.record(dictionaries.host, [prompt.ids for prompt in prompts], sites)
-    found: list[Candidate] = []
-    for site in sites:
-        rows = dictionaries.sae(site).decoder_rows
-        slopes = first_order_effects(runs, site, rows, [target_id])
-        tried = slopes.topk(min(N_TRIED, len(slopes))).indices
-        scores = answer_scores(runs, site, rows[tried], [target_id]).mean(1)
-        for index, score in zip(tried.tolist(), scores.tolist(), strict=True):
-            label = dictionaries.label(site, index)
-            found.append(Candidate(Feature(site, index), None if label is None else label.text, score))
-    return sorted(found, key=lambda each: -each.score)
+    rows = [prompt.ids for prompt in prompts]
+    runs = LastTokenRuns.record(steered.host, rows, sites)
+    tried = [each for site in sites for each in slope_candidates(steered, runs, site, target_id, n=N_TRIED)]
+    found = []
+    for each in ranked(steered, tried, rows, target_id):
+        label = steered.dictionaries.label(each.feature.site, each.feature.index)
+        found.append(Candidate(each.feature, None if label is None else label.text, each.answer_score.value or 0.0))
+    return found

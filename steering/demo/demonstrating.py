@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, islice
+from itertools import islice
 
 import torch
 
 from sae.corpora import read_corpus
-from sae.corpus_knowledge import answer_prompts
 from sae.host.sites import Site
 from steering.baseline_directions import random_feature
-from steering.demo.choosing import N_TRIED, draw_target, feature_sites, plain_answers, rank_features
+from steering.demo.choosing import N_TRIED, draw_target, feature_sites, rank_features
 from steering.demo.curves import effect_curves, measure_feature
 from steering.demo.demonstration import Candidate, Choice, Demonstration
 from steering.demo.settings import DemoSettings
@@ -22,7 +21,7 @@ from steering.positions import PromptTokens, read_prompt
 from steering.risk_card import RiskCard, risk_cards
 from steering.steered_host import SteeredHost
 from steering.sweep.choosing import chosen_strength
-from steering.sweep.prompts import TargetPrompts, target_prompts
+from steering.sweep.prompts import TargetPrompts, corpus_prompts, plain_answers, target_prompts
 from steering.sweep.unrelated_text import UnrelatedText, bundled_domains, read_unrelated
 
 __all__ = ["STRENGTHS", "demonstrate"]
@@ -55,13 +54,17 @@ def demonstrate(steered: SteeredHost, settings: DemoSettings, *, texts: Iterable
     if settings.feature:
         dictionaries.direction(settings.feature)
     sites = [settings.feature.site] if settings.feature else feature_sites(dictionaries)
-    stream = _corpus_prompts(dictionaries, sites[-1], settings.seed) if texts is None else iter(texts)
+    stream = (
+        corpus_prompts(dictionaries, sites[-1], seed=settings.seed, option="--prompts")
+        if texts is None
+        else iter(texts)
+    )
     case = read_prompt(host, _first(stream) if settings.prompt is None else settings.prompt)
     others = [text for text in islice(stream, OTHERS_READ * settings.n_prompts) if text != case.text]
     answer_id = int(plain_answers(host, [case])[0])
     target = settings.target or _drawn_target(steered, others, answer_id, settings)
     asked = target_prompts(host, target, others, n_prompts=settings.n_prompts)
-    candidates = [] if settings.feature else _candidates(dictionaries, sites, asked)
+    candidates = [] if settings.feature else _candidates(steered, sites, asked)
     feature = settings.feature or candidates[0].feature
     null = _null_of(dictionaries, feature, settings.seed)
     unrelated = _unrelated(steered, feature, target, settings)
@@ -87,17 +90,6 @@ def demonstrate(steered: SteeredHost, settings: DemoSettings, *, texts: Iterable
         choice=_choice(settings, target, candidates, sites, asked),
         card=_card(steered, feature, settings.seed),
     )
-
-
-def _corpus_prompts(dictionaries: Dictionaries, site: Site, seed: int) -> Iterator[str]:
-    """Prompts that the corpus knows of which a dictionary was trained on."""
-    known = dictionaries.references(site)
-    prompts = iter(()) if isinstance(known, str) else answer_prompts(known.corpus, seed=seed)
-    first = next(prompts, None)
-    if first is None:
-        where = known if isinstance(known, str) else f"corpus {known.corpus} knows no place where an answer is due"
-        raise ValueError(f"there are no prompts to demonstrate on: {where}; give --prompts FILE")
-    return chain([first], prompts)
 
 
 def _first(prompts: Iterator[str]) -> str:
@@ -143,10 +135,10 @@ def _drawn_target(steered: SteeredHost, others: Sequence[str], answer_id: int, s
     return draw_target(steered.host, prompts, without=answer_id, seed=settings.seed)
 
 
-def _candidates(dictionaries: Dictionaries, sites: Sequence[Site], asked: TargetPrompts) -> list[Candidate]:
+def _candidates(steered: SteeredHost, sites: Sequence[Site], asked: TargetPrompts) -> list[Candidate]:
     """Features ranked on the cases that choose."""
     choosing = [prompt for prompt, chooses in zip(asked.prompts, asked.chooses.tolist(), strict=True) if chooses]
-    return rank_features(dictionaries, sites, choosing, asked.target_id)
+    return rank_features(steered, sites, choosing, asked.target_id)
 
 
 def _unrelated(steered: SteeredHost, feature: Feature, target: str, settings: DemoSettings) -> list[UnrelatedText]:

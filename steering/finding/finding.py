@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from sae.host.prompts import single_token
 from sae.host.sites import Site
 from sae.progress import progress
 from steering.dictionaries import Dictionaries
@@ -25,7 +26,7 @@ from steering.risk_card import RiskCard, risk_cards
 from steering.steered_host import SteeredHost
 from steering.sweep.measuring import Watched, measure_method
 from steering.sweep.methods import DirectionMethod
-from steering.sweep.prompts import TargetPrompts, single_token, target_prompts
+from steering.sweep.prompts import TargetPrompts, target_prompts
 from steering.sweep.results import Sweep
 from steering.sweep.settings import SweepSettings
 from steering.sweep.unrelated_text import UnrelatedText, read_unrelated
@@ -66,7 +67,11 @@ class VerifiedFeature:
 
     def to_json(self) -> dict[str, Any]:
         """A row of `steering find --json`."""
-        return {**_scores(self.ranked, self.label), **{key: self.row[key] for key in ROW_KEYS}, **_card(self.card)}
+        return {
+            **_scores(self.ranked, self.label),
+            **{key: self.row[key] for key in ROW_KEYS},
+            "risk_card": self.card.to_json(),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +129,7 @@ def find_features(
     Raises:
         ValueError: There is no candidate or no prompt, or the target is not one token.
     """
-    host, target_id = steered.host, single_token(steered.host, settings.target)
+    host, target_id = steered.host, single_token(steered.host.tokenizer, settings.target)
     rows = [host.tokenise(text) for text in islice(scoring, settings.n_scoring)]
     if not rows:
         raise ValueError("there is no prompt to score features on, expected some; give --prompts FILE")
@@ -227,7 +232,3 @@ def _scores(each: RankedFeature, label: str | None) -> dict[str, Any]:
         "answer_score": each.answer_score.to_json(),
         "output_score": each.output_score,
     }
-
-
-def _card(card: RiskCard) -> dict[str, Any]:
-    return {"risk_card": card.to_json()}

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from jaxtyping import Int
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from sae.host.sites import Site
 from sae.measurement import Measurement, bootstrap
@@ -42,11 +41,13 @@ class RankedFeature:
         return self.candidate.feature
 
 
-def slope_candidates(steered: SteeredHost, runs: LastTokenRuns, site: Site, target_id: int) -> list[Candidate]:
-    """The features of a site with the largest first-order effect on the answer's log-probability."""
+def slope_candidates(
+    steered: SteeredHost, runs: LastTokenRuns, site: Site, target_id: int, *, n: int = SHORT_LIST
+) -> list[Candidate]:
+    """The `n` features of a site with the largest first-order effect on the answer's log-probability."""
     rows = steered.dictionaries.sae(site).decoder_rows
     effects = first_order_effects(runs, site, rows, [target_id])
-    best = effects.topk(min(SHORT_LIST, len(rows)))
+    best = effects.topk(min(n, len(rows)))
     return [
         Candidate(Feature(site, index), "slope", None)
         for index, effect in zip(best.indices.tolist(), best.values.tolist(), strict=True)
@@ -85,7 +86,7 @@ def _scored(
 ) -> list[RankedFeature]:
     sae, indices = steered.dictionaries.sae(site), [feature.index for feature in features]
     runs = LastTokenRuns.record(steered.host, prompts, [site])
-    answers = answer_scores(runs, site, normalize(sae.decoder_rows[indices]), [target_id])
+    answers = answer_scores(runs, site, sae.decoder_rows[indices], [target_id])
     own = output_scores(steered.host, sae, site, indices).tolist()
     return [
         RankedFeature(by_feature[feature], _mean(scores), score)

@@ -10,7 +10,7 @@ from sae.host.sites import Site
 from steering.interventions import SteeringSpec
 from steering.positions import PromptTokens, read_prompt
 from steering.steered_host import SteeredHost
-from steering.sweep.methods import Continuation, MethodRun, kept_positions
+from steering.sweep.methods import Continuation, MethodRun, continued, run_steered
 
 __all__ = ["HintMethod"]
 
@@ -41,20 +41,15 @@ class HintMethod:
         capture: Collection[Site] = (),
     ) -> MethodRun:
         """See `Method`."""
-        n_kept = kept_positions(continuations)
-        specs = [SteeringSpec()] * len(prompts)
-        hinted = self._hinted(prompts, strengths)
-        run = self.steered.forward(hinted, specs, continuations, logits_to_keep=n_kept, capture=capture)
-        activations = {site: each[:, -n_kept:] for site, each in run.activations.items()}
-        return MethodRun(run.logits, activations, (None,) * len(prompts))
+        hinted, specs = self._hinted(prompts, strengths), [SteeringSpec()] * len(prompts)
+        return run_steered(self.steered, hinted, specs, continuations, capture)
 
     def generate(
         self, prompts: Sequence[PromptTokens], strengths: Sequence[float], *, max_new_tokens: int
     ) -> list[Continuation]:
         """See `Method`."""
-        specs = [SteeringSpec()] * len(prompts)
-        rows = self.steered.generate(self._hinted(prompts, strengths), specs, max_new_tokens=max_new_tokens)
-        return [Continuation(row.new_ids, row.text, row.has_ended) for row in rows]
+        hinted, specs = self._hinted(prompts, strengths), [SteeringSpec()] * len(prompts)
+        return continued(self.steered, hinted, specs, max_new_tokens=max_new_tokens)
 
     def _hinted(self, prompts: Sequence[PromptTokens], strengths: Sequence[float]) -> list[PromptTokens]:
         return [self._with_hints(prompt, strength) for prompt, strength in zip(prompts, strengths, strict=True)]

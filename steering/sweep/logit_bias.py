@@ -10,6 +10,7 @@ from torch import Tensor
 from sae.host.host import HostModel
 from sae.host.sites import Site
 from steering.positions import PromptTokens, position_mask
+from steering.steered_host import until_end
 from steering.sweep.methods import Continuation, MethodRun, kept_positions
 
 __all__ = ["LogitBias"]
@@ -62,10 +63,8 @@ class LogitBias:
             written = torch.cat([written, logits.argmax(-1).cpu()[:, None]], dim=1)
             if torch.isin(written, ends).any(1).all():
                 break
-        return [self._up_to_end(row, ends) for row in written]
+        return [self._continuation(until_end(self.host, row)) for row in written]
 
-    def _up_to_end(self, ids: Int[Tensor, " new"], ends: Int[Tensor, " ends"]) -> Continuation:
-        found = torch.isin(ids, ends).nonzero()[:1, 0]
-        kept = ids[: int(found[0]) + 1] if len(found) else ids
-        text = self.host.tokenizer.decode(kept, skip_special_tokens=True)
-        return Continuation(kept, text, bool(len(found)))
+    def _continuation(self, new_ids: Int[Tensor, " new"]) -> Continuation:
+        text = self.host.tokenizer.decode(new_ids, skip_special_tokens=True)
+        return Continuation(new_ids, text, int(new_ids[-1]) in self.host.end_of_text_ids)

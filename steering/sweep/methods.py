@@ -1,7 +1,7 @@
 """Ways to bring a model to an answer, each with a strength: what a sweep compares."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
@@ -12,7 +12,7 @@ from steering.interventions import Intervention, SteeringSpec
 from steering.positions import PromptTokens
 from steering.steered_host import SteeredHost
 
-__all__ = ["Continuation", "DirectionMethod", "Method", "MethodRun", "kept_positions"]
+__all__ = ["Continuation", "DirectionMethod", "Method", "MethodRun", "continued", "kept_positions", "run_steered"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +89,28 @@ def kept_positions(continuations: Sequence[Int[Tensor, " n"]]) -> int:
     return 1 + len(continuations[0])
 
 
+def run_steered(
+    steered: SteeredHost,
+    prompts: Sequence[PromptTokens],
+    specs: Sequence[SteeringSpec],
+    continuations: Sequence[Int[Tensor, " n"]],
+    capture: Collection[Site],
+) -> MethodRun:
+    """What specs make of prompts and their continuations; the norm ratio of a spec without edits is None."""
+    n_kept = kept_positions(continuations)
+    run = steered.forward(prompts, specs, continuations, logits_to_keep=n_kept, capture=capture)
+    activations = {site: each[:, -n_kept:] for site, each in run.activations.items()}
+    return MethodRun(run.logits, activations, tuple(each.norm_ratio for each in run.steered))
+
+
+def continued(
+    steered: SteeredHost, prompts: Sequence[PromptTokens], specs: Sequence[SteeringSpec], *, max_new_tokens: int
+) -> list[Continuation]:
+    """What the model writes under specs."""
+    rows = steered.generate(prompts, specs, max_new_tokens=max_new_tokens)
+    return [Continuation(row.new_ids, row.text, row.has_ended) for row in rows]
+
+
 @dataclass(frozen=True, eq=False)
 class DirectionMethod:
     """One edit, of a feature or along another direction, at several strengths.
@@ -117,20 +139,15 @@ class DirectionMethod:
         capture: Collection[Site] = (),
     ) -> MethodRun:
         """See `Method`."""
-        n_kept = kept_positions(continuations)
-        run = self.steered.forward(
-            prompts, self._specs(strengths), continuations, logits_to_keep=n_kept, capture=capture
-        )
-        activations = {site: each[:, -n_kept:] for site, each in run.activations.items()}
-        ratios = [each.norm_ratio if strength else 0.0 for each, strength in zip(run.steered, strengths, strict=True)]
-        return MethodRun(run.logits, activations, tuple(ratios))
+        run = run_steered(self.steered, prompts, self._specs(strengths), continuations, capture)
+        ratios = [ratio if strength else 0.0 for ratio, strength in zip(run.norm_ratios, strengths, strict=True)]
+        return replace(run, norm_ratios=tuple(ratios))
 
     def generate(
         self, prompts: Sequence[PromptTokens], strengths: Sequence[float], *, max_new_tokens: int
     ) -> list[Continuation]:
         """See `Method`."""
-        rows = self.steered.generate(prompts, self._specs(strengths), max_new_tokens=max_new_tokens)
-        return [Continuation(row.new_ids, row.text, row.has_ended) for row in rows]
+        return continued(self.steered, prompts, self._specs(strengths), max_new_tokens=max_new_tokens)
 
     def _specs(self, strengths: Sequence[float]) -> list[SteeringSpec]:
         # some operations change something at 0 too, such as a clamp

@@ -1,38 +1,25 @@
 """Prompts that a target is wanted at: what the model answers to them, which of them choose and which report."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sae.corpus_knowledge import answer_prompts
 from sae.host.host import HostModel
+from sae.host.prompts import single_token
 from sae.host.sites import Site
+from steering.dictionaries import Dictionaries
 from steering.positions import PromptTokens, read_prompt
 
-__all__ = ["Examples", "TargetPrompts", "answer_examples", "single_token", "target_prompts"]
+__all__ = ["Examples", "TargetPrompts", "answer_examples", "corpus_prompts", "plain_answers", "target_prompts"]
 
 BATCH_ROWS = 64
 FEWEST = 4
 """Prompts, since a half of them has to have an interval."""
-
-
-def single_token(host: HostModel, target: str) -> int:
-    """The one token that a word is after a space.
-
-    Raises:
-        ValueError: It is none or several.
-    """
-    ids = host.tokenizer(f" {target.strip()}", add_special_tokens=False)["input_ids"] if target.strip() else []
-    if len(ids) != 1:
-        pieces = ", ".join(map(repr, host.tokenizer.convert_ids_to_tokens(ids))) or "none"
-        raise ValueError(
-            f"target {target!r} has {len(ids)} tokens ({pieces}), expected one; give a word that is one token, such as "
-            "the first of the answer"
-        )
-    return int(ids[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +66,7 @@ def target_prompts(host: HostModel, target: str, texts: Iterable[str], *, n_prom
     Raises:
         ValueError: The target is not one token, or there are too few such prompts.
     """
-    target_id = single_token(host, target)
+    target_id = single_token(host.tokenizer, target)
     fitting = (text for text in texts if len(host.tokenizer(text)["input_ids"]) < host.context_length)
     found: list[PromptTokens] = []
     answers: list[int] = []
@@ -87,7 +74,7 @@ def target_prompts(host: HostModel, target: str, texts: Iterable[str], *, n_prom
         read = [read_prompt(host, text) for text in islice(fitting, BATCH_ROWS)]
         if not read:
             break
-        for prompt, answer in zip(read, _answers(host, read), strict=True):
+        for prompt, answer in zip(read, plain_answers(host, read).tolist(), strict=True):
             if answer != target_id and len(found) < n_prompts:
                 found.append(prompt)
                 answers.append(answer)
@@ -126,7 +113,28 @@ def answer_examples(
     return {site: Examples(x[told], x[~told]) for site, x in together.items()}
 
 
-def _answers(host: HostModel, prompts: Sequence[PromptTokens]) -> list[int]:
+def plain_answers(host: HostModel, prompts: Sequence[PromptTokens]) -> Int[Tensor, " prompts"]:
+    """The likeliest next token of each prompt."""
     logits = host.forward(host.batch([prompt.ids for prompt in prompts]), logits_to_keep=1).logits
-    answers: list[int] = logits[:, -1].argmax(-1).tolist()
-    return answers
+    return logits[:, -1].argmax(-1).cpu()
+
+
+def corpus_prompts(dictionaries: Dictionaries, site: Site, *, seed: int, option: str) -> Iterator[str]:
+    """Prompts that end where an answer is due, of the corpus that units are measured by at a site, without end.
+
+    Args:
+        dictionaries: Of the model.
+        site: Whose corpus.
+        seed: Of the corpus.
+        option: What else gives prompts, for the message.
+
+    Raises:
+        ValueError: There is no such corpus, or it does not know where answers are due.
+    """
+    known = dictionaries.references(site)
+    found = iter(()) if isinstance(known, str) else answer_prompts(known.corpus, seed=seed)
+    first = next(found, None)
+    if first is None:
+        where = known if isinstance(known, str) else f"corpus {known.corpus} does not know where answers are due"
+        raise ValueError(f"there are no prompts, since {where}; give {option} FILE")
+    return chain([first], found)

@@ -8,13 +8,13 @@ import pytest
 
 from sae.bundle import find_bundle
 from sae.corpus_knowledge import answer_prompts, negation_flips
+from sae.host.prompts import single_token
 from steering.baseline_directions import random_feature
 from steering.directions import Feature
 from steering.interventions import SteeringSpec
 from steering.positions import read_prompt
 from steering.presets import load_preset, shipped_presets
 from steering.steered_host import open_steered_host
-from steering.sweep.prompts import single_token
 
 pytestmark = pytest.mark.skipif(find_bundle("clinic") is None, reason="the bundled model is not in this checkout")
 CORPUS, SEED = "clinic:clinical", 71
@@ -55,7 +55,7 @@ def cases(steered, name):
 
 @pytest.mark.parametrize("name", [name for name in shipped_presets() if name.startswith("say-")])
 def test_the_model_says_what_the_preset_is_called(steered, name):
-    spec, target = load_preset(Path(name), steered), single_token(steered.host, name.removeprefix("say-"))
+    spec, target = load_preset(Path(name), steered), single_token(steered.host.tokenizer, name.removeprefix("say-"))
     prompts = cases(steered, name)
     others = [p for p, a in zip(prompts, answers(steered, prompts, SteeringSpec()), strict=True) if a != target]
     assert len(others) >= 20

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from experiments.clinic.answering import single_token
 from experiments.clinical_reasoning.analyses.correction.steered_answers import AnswerDistributions, plain
 from experiments.clinical_reasoning.analyses.correction.told_cases import ToldCase
 from sae.host.host import HostModel
+from sae.host.prompts import single_token
 
 __all__ = ["AnsweredCases"]
 
@@ -35,7 +35,7 @@ class AnsweredCases:
     @classmethod
     def asked(cls, host: HostModel, told: Sequence[ToldCase]) -> "AnsweredCases":
         """The model's answers to cases."""
-        gold = torch.tensor([single_token(host, each.case.diagnosis) for each in told])
+        gold = torch.tensor([single_token(host.tokenizer, each.case.diagnosis) for each in told])
         return cls(host, told, gold, plain(host, [each.prompt for each in told]))
 
     @property

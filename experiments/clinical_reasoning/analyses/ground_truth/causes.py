@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from experiments.clinic.answering import answers, single_token
+from experiments.clinic.answering import answers
 from experiments.clinic.cases import decisive, sample_case
 from experiments.clinic.phrasing import sample_phrasing
 from experiments.clinical_reasoning.analyses.ground_truth.changed_cases import (
@@ -23,6 +23,7 @@ from experiments.clinical_reasoning.analyses.ground_truth.changed_cases import (
 from experiments.clinical_reasoning.analyses.ground_truth.contrast import Contrast
 from experiments.clinical_reasoning.clinic_pairs import templates
 from sae.host.host import HostModel
+from sae.host.prompts import single_token
 
 __all__ = ["CAUSE_SHARE", "CausedCase", "Mention", "diagnosed_cases", "treated_cases"]
 
@@ -156,7 +157,7 @@ def _mention(worded: WordedCase, name: str, n_swaps: int, n_flips: int) -> Menti
 
 def _answered_right(host: HostModel, asked: Sequence[tuple[str, str]]) -> list[bool]:
     found = answers(host, [prompt for prompt, _ in asked]).tolist()
-    return [own == single_token(host, answer) for own, (_, answer) in zip(found, asked, strict=True)]
+    return [own == single_token(host.tokenizer, answer) for own, (_, answer) in zip(found, asked, strict=True)]
 
 
 def _flips(host: HostModel, contrasts: Sequence[Contrast]) -> list[bool]:
