@@ -87,6 +87,15 @@ class Dictionaries:
         except ValueError:
             return None
 
+    def stream_sites(self, *, after: Site | None = None) -> list[Site]:
+        """Sites of the residual stream after a layer that a dictionary writes, in forward order; those are loaded.
+
+        Args:
+            after: Only later ones than this.
+        """
+        stream = (site for site in self.host.sites if site.kind == "resid_post" and (after is None or site > after))
+        return [site for site in stream if self.sae_if_any(site) is not None]
+
     def label(self, site: Site, feature: int) -> FeatureLabel | None:
         """What a feature stands for, if it is known well enough."""
         if site not in self._labels:

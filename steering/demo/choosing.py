@@ -25,11 +25,7 @@ def feature_sites(dictionaries: Dictionaries) -> list[Site]:
     Raises:
         ValueError: There is none.
     """
-    found = [
-        site
-        for site in dictionaries.host.sites
-        if site.kind == "resid_post" and dictionaries.sae_if_any(site) is not None
-    ]
+    found = dictionaries.stream_sites()
     if not found:
         raise ValueError(f"model {dictionaries.host.name!r} has no SAE at any resid_post; give --saes or --feature")
     return found

@@ -47,15 +47,13 @@ def measure_feature(
         unrelated: Texts that should stay as they are.
         max_new_tokens: Most tokens of a continuation.
     """
-    later = [site for site in steered.host.sites if site.kind == "resid_post" and site > edit.target.site]
-    watched = tuple(site for site in later if steered.dictionaries.sae_if_any(site) is not None)
     return measure_method(
         steered.host,
         DirectionMethod(edit.target.name, steered, edit),
         strengths,
         asked,
         unrelated,
-        Watched(steered.dictionaries, watched),
+        Watched.after(steered.dictionaries, edit.target.site),
         lexicon=[asked.target],
         max_new_tokens=max_new_tokens,
     )

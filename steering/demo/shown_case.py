@@ -17,6 +17,7 @@ from steering.directions import Feature
 from steering.interventions import SteeringSpec
 from steering.positions import PromptTokens
 from steering.results import AppliedEdit, SteeredRow
+from steering.side_effects import divergence
 from steering.steered_host import SteeredHost
 
 __all__ = ["ShownText", "ShownToken", "show_case"]
@@ -192,5 +193,5 @@ def _next_text(
     chosen: Float[Tensor, "rows target"] = log_probs[:, torch.arange(n_target), target_ids]
     next_token = log_probs[:, 0]
     answer = int(next_token[0].argmax())
-    kl = (next_token.exp() * (next_token - next_token[0])).sum(-1).clamp(min=0)
+    kl = divergence(logits[:, 0], logits[:1, 0].expand_as(logits[:, 0]))
     return chosen.sum(-1).exp().tolist(), next_token[:, answer].exp().tolist(), kl.tolist()

@@ -77,10 +77,9 @@ def search(options: Mapping[str, Any], watch: Stopwatch) -> tuple[SteeredHost, F
 def _sites(steered: SteeredHost, patterns: str | None) -> list[Site]:
     if patterns is not None:
         return match_sites(patterns, steered.host.sites)
-    stream = [site for site in steered.host.sites if site.kind == "resid_post"]
-    found = [site for site in stream if steered.dictionaries.sae_if_any(site) is not None]
+    found = steered.dictionaries.stream_sites()
     if not found:
-        steered.dictionaries.sae(stream[-1])  # says why there is none
+        steered.dictionaries.sae(steered.host.sites[-1])  # says why there is none
     return found
 
 

@@ -39,6 +39,13 @@ class Watched:
     dictionaries: Dictionaries
     sites: tuple[Site, ...]
 
+    @classmethod
+    def after(cls, dictionaries: Dictionaries, site: Site) -> "Watched":
+        """The stream after the layers that follow a site, measured on reference text all at once."""
+        sites = tuple(dictionaries.stream_sites(after=site))
+        dictionaries.measure(sites)
+        return cls(dictionaries, sites)
+
 
 @dataclass(frozen=True, eq=False)
 class MeasuredMethod:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from sae.host.sites import Site
 from steering.steered_host import SteeredHost
 from steering.sweep.building import Baseline, swept_methods
 from steering.sweep.measuring import Watched, measure_method
@@ -60,8 +59,7 @@ def run_sweep(
         read_examples,
         settings.seed,
     )
-    watched = Watched(steered.dictionaries, _sites_after(steered, edit.target.site))
-    steered.dictionaries.measure(watched.sites)
+    watched = Watched.after(steered.dictionaries, edit.target.site)
     methods = [
         measure_method(
             host,
@@ -87,9 +85,3 @@ def _lengths(steered: SteeredHost, settings: SweepSettings) -> tuple[float, ...]
     if len(found) < len(lengths):
         raise ValueError(f"other directions cannot be as long as {settings.edit}: {sizes.lacking['resid']}")
     return found
-
-
-def _sites_after(steered: SteeredHost, site: Site) -> tuple[Site, ...]:
-    """The stream after the layers that follow the edit, where it has a dictionary."""
-    later = [each for each in steered.host.sites if each > site and each.kind == "resid_post"]
-    return tuple(each for each in later if steered.dictionaries.sae_if_any(each) is not None)
