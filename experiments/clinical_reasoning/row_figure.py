@@ -6,6 +6,7 @@ from typing import Any
 
 from matplotlib import pyplot
 
+from experiments.clinical_reasoning.drawing import NULL_COLOUR, whiskers
 from experiments.domain_vs_broad.figures import COLOURS
 from experiments.report.contents import Row
 from experiments.report.picture import svg_of
@@ -13,7 +14,6 @@ from sae.measurement import Measurement
 
 __all__ = ["row_picture"]
 
-NULL_COLOUR = "#999999"
 ROW_HEIGHT = 0.36
 LABEL_WIDTH = 44
 OFFSET = 0.16
@@ -49,7 +49,7 @@ def row_picture(
             panel.errorbar(
                 [cell.value for _, cell in found],
                 [y + shift for y, _ in found],
-                xerr=[[_below(cell) for _, cell in found], [_above(cell) for _, cell in found]],
+                xerr=whiskers([cell for _, cell in found]),
                 fmt="o",
                 markersize=5,
                 color=colour,
@@ -71,11 +71,3 @@ def row_picture(
 def _cell(row: Row, name: str) -> Any:
     cell = row.cells.get(name, row.nulls.get(name))
     return cell if isinstance(cell, Measurement) and cell.value is not None else None
-
-
-def _below(cell: Any) -> float:
-    return 0.0 if cell.low is None else max(0.0, cell.value - cell.low)
-
-
-def _above(cell: Any) -> float:
-    return 0.0 if cell.high is None else max(0.0, cell.high - cell.value)

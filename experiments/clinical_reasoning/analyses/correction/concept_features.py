@@ -9,9 +9,10 @@ from torch import Tensor
 
 from circuits.runs.dictionaries import Dictionary
 from experiments.clinical_reasoning.analyses.correction.told_cases import Mention, ToldCase
+from experiments.clinical_reasoning.asked_pairs import tokens_of_span
+from sae.annotated_text import TextSpan
 from sae.dictionary.labels import FeatureLabel
 from sae.host.host import HostModel
-from sae.host.prompts import prompt_offsets
 from sae.host.sites import Site
 
 __all__ = [
@@ -60,11 +61,8 @@ def best_features(labels: Mapping[int, FeatureLabel], families: Sequence[str]) -
 
 def mention_tokens(host: HostModel, told: ToldCase) -> list[list[int]]:
     """Of each mention the tokens, counted in the prompt's ids, that hold any of its characters."""
-    offsets = prompt_offsets(host.tokenizer, told.prompt, is_templated=False)
-    return [
-        [token for token, (begin, stop) in enumerate(offsets) if begin < mention.end and stop > mention.start]
-        for mention in told.mentions
-    ]
+    spans = (TextSpan(mention.start, mention.end, mention.concept) for mention in told.mentions)
+    return [tokens_of_span(host, told.prompt, span).tolist() for span in spans]
 
 
 def _largest(

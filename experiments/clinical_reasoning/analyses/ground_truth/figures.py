@@ -9,6 +9,7 @@ from matplotlib.ticker import FixedLocator, FormatStrFormatter, NullLocator
 from experiments.clinical_reasoning.analyses.ground_truth.measuring import DEFAULT
 from experiments.clinical_reasoning.analyses.ground_truth.ranked_nodes import ALL, LATE, Arm
 from experiments.clinical_reasoning.analyses.ground_truth.recorded import Recorded
+from experiments.clinical_reasoning.drawing import NULL_COLOUR
 from experiments.domain_vs_broad.figures import COLOURS
 from experiments.report.contents import Figure
 from experiments.report.picture import svg_of
@@ -16,7 +17,6 @@ from sae.measurement import Measurement
 
 __all__ = ["basis_figure", "circuit_picture", "method_figure"]
 
-NULL_COLOUR = "#777777"
 PANELS = (ALL, LATE)
 PANEL_TITLES = {ALL: "nodes of all sites", LATE: "nodes of the later half of the sites"}
 
